@@ -1,0 +1,166 @@
+//! Edits on the original text of an object: only the members that have to change are written,
+//! every other byte stays as it came.
+
+use crate::json::{Lazy, view};
+
+/// One edit.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Edit<'a> {
+    /// Replaces a part of the object's text; an empty part is a place to insert at.
+    Replace {
+        /// The part, a slice of the payload.
+        at: &'a str,
+        /// What comes there.
+        with: String,
+    },
+    /// Adds a member to the Pod's `spec`, which has none of that name.
+    AddToSpec {
+        /// Its name.
+        key: &'static str,
+        /// The members of the object that is its value.
+        members: Vec<Member<'a>>,
+    },
+}
+
+/// A member that an edit sets.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Member<'a> {
+    /// Its name.
+    pub key: &'static str,
+    /// Its value as it is now, `null` included; `None` when it isn't there.
+    pub now: Option<&'a str>,
+    /// The value to set, as JSON.
+    pub value: String,
+}
+
+impl Member<'_> {
+    fn to_json(&self) -> String {
+        format!("\"{}\":{}", self.key, self.value)
+    }
+}
+
+/// Sets members of an object: replaces the values of those that are there and puts the others
+/// first.
+pub fn set<'a>(object: &'a str, members: &[Member<'a>]) -> Vec<Edit<'a>> {
+    let mut edits = Vec::new();
+    let mut missing = Vec::new();
+    for member in members {
+        match member.now {
+            Some(at) => edits.push(Edit::Replace { at, with: member.value.clone() }),
+            None => missing.push(member.to_json()),
+        }
+    }
+    if missing.is_empty() {
+        return edits;
+    }
+    let with = missing.join(",");
+    edits.push(match object.strip_prefix('{') {
+        Some(rest) if rest.trim_start().starts_with('}') => Edit::Replace { at: &rest[..0], with },
+        Some(rest) => Edit::Replace { at: &rest[..0], with: with + "," },
+        // `null`, which the API server reads like an empty object.
+        None => Edit::Replace { at: object, with: format!("{{{with}}}") },
+    });
+    edits
+}
+
+view! {
+    /// The place of an object's `spec`.
+    Spec<'a> {
+        /// The text of `spec`.
+        "spec" => spec: Lazy<'a>,
+    }
+}
+
+/// A number of bytes that is enough for what edits write.
+pub fn added(edits: &[Edit]) -> usize {
+    let length = |edit: &Edit| match edit {
+        Edit::Replace { with, .. } => with.len(),
+        Edit::AddToSpec { .. } => 128,
+    };
+    edits.iter().map(length).sum()
+}
+
+/// Appends the object with its edits to `out`. `None`, which no rule's edits should bring about,
+/// when an edit lies outside of the object or two of them overlap.
+pub fn apply<'a>(object: &'a str, edits: Vec<Edit<'a>>, out: &mut String) -> Option<()> {
+    let mut replacements = Vec::with_capacity(edits.len());
+    for edit in edits {
+        let (at, with) = match edit {
+            Edit::Replace { at, with } => (at, with),
+            Edit::AddToSpec { key, members } => {
+                let spec = Lazy::whole(object).read::<Spec>().get()?.spec.text()?;
+                let members = members.iter().map(Member::to_json).collect::<Vec<_>>().join(",");
+                (&spec.strip_prefix('{')?[..0], format!("\"{key}\":{{{members}}},"))
+            }
+        };
+        let start = at.as_ptr().addr().checked_sub(object.as_ptr().addr())?;
+        replacements.push((start, start.checked_add(at.len())?, with));
+    }
+    replacements.sort_unstable_by_key(|(start, ..)| *start);
+
+    let mut copied = 0;
+    for (start, end, with) in &replacements {
+        out.push_str(object.get(copied..*start)?);
+        out.push_str(with);
+        copied = *end;
+    }
+    out.push_str(object.get(copied..)?);
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edited<'a>(object: &'a str, edits: Vec<Edit<'a>>) -> Option<String> {
+        let mut out = String::new();
+        apply(object, edits, &mut out).map(|()| out)
+    }
+
+    #[test]
+    fn members_are_set_and_the_rest_stays() {
+        for (object, now, expected) in [
+            ("{}", None, r#"{"a":7}"#),
+            ("{ }", None, r#"{"a":7 }"#),
+            ("null", None, r#"{"a":7}"#),
+            (r#"{"b" : [1, 2]}"#, None, r#"{"a":7,"b" : [1, 2]}"#),
+            (r#"{"b":1, "a" : 9 }"#, Some("9"), r#"{"b":1, "a" : 7 }"#),
+            (r#"{"a":null}"#, Some("null"), r#"{"a":7}"#),
+        ] {
+            let now = now.map(|now| object.find(now).map(|i| &object[i..i + now.len()]).unwrap());
+            let member = Member { key: "a", now, value: "7".to_owned() };
+            assert_eq!(edited(object, set(object, &[member])).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn two_missing_members_are_one_edit() {
+        let members = ["a", "b"].map(|key| Member { key, now: None, value: "true".to_owned() });
+        assert_eq!(edited("{}", set("{}", &members)).unwrap(), r#"{"a":true,"b":true}"#);
+    }
+
+    #[test]
+    fn a_member_is_added_to_the_spec() {
+        let object = r#"{"x":{"spec":{}},"spec":{"volumes":[]}}"#;
+        let member = Member { key: "a", now: None, value: "1".to_owned() };
+        let edit = Edit::AddToSpec { key: "new", members: vec![member] };
+        let expected = r#"{"x":{"spec":{}},"spec":{"new":{"a":1},"volumes":[]}}"#;
+        assert_eq!(edited(object, vec![edit]).unwrap(), expected);
+    }
+
+    #[test]
+    fn edits_apply_in_the_order_of_the_text() {
+        let object = r#"{"a":1,"b":2}"#;
+        let replace = |range, with: &str| Edit::Replace { at: &object[range], with: with.into() };
+        let edits = vec![replace(11..12, "22"), replace(5..6, "11"), replace(1..1, r#""c":3,"#)];
+        assert_eq!(edited(object, edits).unwrap(), r#"{"c":3,"a":11,"b":22}"#);
+    }
+
+    #[test]
+    fn an_edit_that_does_not_fit_is_refused() {
+        let (object, other) = (r#"{"a":1}"#, String::from("elsewhere"));
+        let replace = |at| Edit::Replace { at, with: String::new() };
+        assert_eq!(edited(object, vec![replace(&other)]), None);
+        assert_eq!(edited(object, vec![replace(&object[1..4]), replace(&object[2..5])]), None);
+    }
+}

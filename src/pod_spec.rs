@@ -1,0 +1,214 @@
+//! The borrowed view of a Pod: the members that the rules read, and no others.
+//!
+//! The names are those of `k8s.io/api/core/v1`; a test compares them with k8s-openapi's types.
+
+use crate::json::{
+    Editable, Entries, FromJson, Int, Lazy, List, Misread, Misreads, Path, Read, Text, next_key,
+    twice, view,
+};
+use serde::de::{IgnoredAny, MapAccess};
+use std::borrow::Cow;
+
+/// Volumes that outlive the Pod, or may: claims, CSI volumes, and the disk and network types
+/// from before CSI. Setting `fsGroup` changes group and mode of every file on those that support
+/// it (`pkg/volume/volume_linux.go`, `SetVolumeOwnership`).
+const PERSISTENT: [&str; 21] = [
+    "awsElasticBlockStore",
+    "azureDisk",
+    "azureFile",
+    "cephfs",
+    "cinder",
+    "csi",
+    "fc",
+    "flexVolume",
+    "flocker",
+    "gcePersistentDisk",
+    "glusterfs",
+    "iscsi",
+    "nfs",
+    "persistentVolumeClaim",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "quobyte",
+    "rbd",
+    "scaleIO",
+    "storageos",
+    "vsphereVolume",
+];
+
+view! {
+    /// `v1 Pod`
+    Pod<'a> {
+        /// The name, the annotations.
+        "metadata" => metadata: Read<Metadata<'a>>,
+        /// What the rules are about.
+        "spec" => spec: Read<PodSpec<'a>>,
+    }
+}
+
+impl Pod<'_> {
+    /// True for the kubelet's mirrors of its static Pods. They can hold no token: the API server
+    /// refuses it (`plugin/pkg/admission/serviceaccount`, `Validate`).
+    pub fn is_mirror(&self) -> bool {
+        let annotations = self.metadata.get().map(|metadata| metadata.annotations.read());
+        let annotations: Option<&Entries> = annotations.as_ref().and_then(Read::get);
+        annotations.is_some_and(|them| them.get("kubernetes.io/config.mirror").is_some())
+    }
+}
+
+view! {
+    /// `ObjectMeta`
+    Metadata<'a> {
+        /// Read only for an object that breaks a rule.
+        "annotations" => annotations: Lazy<'a>,
+    }
+}
+
+view! {
+    /// `PodSpec`
+    PodSpec<'a> {
+        /// The volumes of the Pod.
+        "volumes" => volumes: List<Volume<'a>>,
+        /// The main containers.
+        "containers" => containers: List<Container<'a>>,
+        /// The init containers, sidecars among them.
+        "initContainers" => init_containers: List<Container<'a>>,
+        /// The debug containers, which share what the Pod has.
+        "ephemeralContainers" => ephemeral_containers: List<Container<'a>>,
+        /// The Pod's security context.
+        "securityContext" => security_context: Editable<'a, PodSecurityContext<'a>>,
+        /// The operating system that the Pod is for.
+        "os" => os: Read<PodOs<'a>>,
+    }
+}
+
+impl<'a> PodSpec<'a> {
+    /// All containers that can reach the Pod's volumes.
+    pub fn all_containers(&self) -> impl Iterator<Item = &Container<'a>> {
+        let lists = [&self.containers, &self.init_containers, &self.ephemeral_containers];
+        lists.into_iter().flat_map(|list| list.elements().map(|(_, container)| container))
+    }
+
+    /// True for Pods that must not set any of Linux' security settings.
+    pub fn is_windows(&self) -> bool {
+        self.os.get().is_some_and(|os| os.name.or_empty() == "windows")
+    }
+}
+
+view! {
+    /// `PodOS`
+    PodOs<'a> {
+        /// `linux` or `windows`.
+        "name" => name: Text<'a>,
+    }
+}
+
+view! {
+    /// `PodSecurityContext`
+    PodSecurityContext<'a> {
+        /// The group that owns the token files.
+        "fsGroup" => fs_group: Int<'a>,
+        /// `Always` or `OnRootMismatch`.
+        "fsGroupChangePolicy" => fs_group_change_policy: Editable<'a, Cow<'a, str>>,
+        /// The group that containers run as unless they say otherwise.
+        "runAsGroup" => run_as_group: Int<'a>,
+    }
+}
+
+view! {
+    /// `Container` and `EphemeralContainer`
+    Container<'a> {
+        /// The container's own security context.
+        "securityContext" => security_context: Read<SecurityContext<'a>>,
+    }
+}
+
+view! {
+    /// `SecurityContext`
+    SecurityContext<'a> {
+        /// The group that the container runs as.
+        "runAsGroup" => run_as_group: Int<'a>,
+    }
+}
+
+/// `Volume`
+#[derive(Debug, Default)]
+pub struct Volume<'a> {
+    /// The volume's name.
+    pub name: Text<'a>,
+    /// Several sources in one folder, tokens among them.
+    pub projected: Read<ProjectedVolumeSource<'a>>,
+    /// The name of the source when the volume may outlive the Pod.
+    pub persistent: Option<&'static str>,
+}
+
+impl<'a> Volume<'a> {
+    /// The projected tokens with the index of their source.
+    pub fn tokens(&self) -> impl Iterator<Item = (usize, &TokenProjection<'a>)> {
+        let sources = self.projected.get().map(|projected| projected.sources.elements());
+        let tokens = sources.into_iter().flatten().map(|(i, s)| (i, &s.service_account_token));
+        tokens.filter(|(_, token)| token.get().is_some())
+    }
+}
+
+impl<'a> FromJson<'a> for Volume<'a> {
+    const EXPECTED: &'static str = "an object";
+
+    fn from_map<A: MapAccess<'a>>(mut map: A) -> Result<Read<Self>, A::Error> {
+        let mut volume = Self::default();
+        while let Some(key) = next_key(&mut map)? {
+            match &*key {
+                "name" if !volume.name.is_absent() => return Err(twice("name")),
+                "name" => volume.name = map.next_value()?,
+                "projected" if !volume.projected.is_absent() => return Err(twice("projected")),
+                "projected" => volume.projected = map.next_value()?,
+                key => match PERSISTENT.iter().find(|source| **source == key) {
+                    Some(source) if !map.next_value::<Lazy>()?.is_absent() => {
+                        volume.persistent = Some(source);
+                    }
+                    Some(_) => {}
+                    None => {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                },
+            }
+        }
+        Ok(Read::Is(volume))
+    }
+}
+
+impl Misreads for Volume<'_> {
+    fn misreads(&self, at: &Path, report: &mut Vec<Misread>) {
+        self.name.misreads(&at.member("name"), report);
+        self.projected.misreads(&at.member("projected"), report);
+    }
+}
+
+view! {
+    /// `ProjectedVolumeSource`
+    ProjectedVolumeSource<'a> {
+        /// What the folder is made of.
+        "sources" => sources: List<VolumeProjection<'a>>,
+    }
+}
+
+view! {
+    /// `VolumeProjection`
+    VolumeProjection<'a> {
+        /// A token that the kubelet asks for and renews.
+        "serviceAccountToken" => service_account_token: TokenProjection<'a>,
+    }
+}
+
+/// A projected token, with its text for a fix.
+pub type TokenProjection<'a> = Editable<'a, ServiceAccountTokenProjection<'a>>;
+
+view! {
+    /// `ServiceAccountTokenProjection`
+    ServiceAccountTokenProjection<'a> {
+        /// Whom the token is for; the API server when absent or empty.
+        "audience" => audience: Text<'a>,
+        /// Seconds; 3600 when absent.
+        "expirationSeconds" => expiration_seconds: Int<'a>,
+    }
+}

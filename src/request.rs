@@ -1,0 +1,141 @@
+//! What the policy-server sends: the admission request and the policy's settings.
+//!
+//! One pass reads both. The object is read as what `request.kind` says it is, which comes first
+//! in everything that policy-server and kwctl write; if it ever comes later, the object is read
+//! in a second pass.
+
+use crate::json::{FromJson, Lazy, Misread, Misreads, Path, Read, Text, next_key, twice, view};
+use crate::pod_spec::Pod;
+use crate::target::Kind;
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess};
+
+view! {
+    /// The payload of the waPC call `validate`.
+    Payload<'a> {
+        /// The admission request.
+        "request" => request: Read<Request<'a>>,
+        /// The policy's settings, read only for a request that the policy decides about.
+        "settings" => settings: Lazy<'a>,
+    }
+}
+
+/// `admission.k8s.io/v1 AdmissionRequest`
+#[derive(Debug, Default)]
+pub struct Request<'a> {
+    /// The object's group and kind.
+    pub kind: Read<GroupKind<'a>>,
+    /// What is being done.
+    pub operation: Text<'a>,
+    /// The part of the resource it is being done to, as in `pods/ephemeralcontainers`.
+    pub sub_resource: Text<'a>,
+    /// The namespace it is being done in. The client can't choose it freely, other than the
+    /// namespace in the object.
+    pub namespace: Text<'a>,
+    /// The object's name; empty when the API server is to make it up.
+    pub name: Text<'a>,
+    /// The object as it will be.
+    pub object: Object<'a>,
+}
+
+view! {
+    /// `GroupVersionKind`, less the version
+    GroupKind<'a> {
+        /// The API group, empty for the core group.
+        "group" => group: Text<'a>,
+        /// The kind.
+        "kind" => kind: Text<'a>,
+    }
+}
+
+/// An object, read as its kind.
+#[derive(Debug, Default)]
+pub enum Object<'a> {
+    /// Not there.
+    #[default]
+    Absent,
+    /// A kind that no rule is about.
+    Skipped,
+    /// `v1 Pod`
+    Pod(Read<Pod<'a>>),
+}
+
+impl<'a> Object<'a> {
+    fn read_as<D: Deserializer<'a>>(kind: Option<Kind>, object: D) -> Result<Self, D::Error> {
+        Ok(match kind {
+            Some(Kind::Pod) => Object::Pod(Read::deserialize(object)?),
+            None => {
+                IgnoredAny::deserialize(object)?;
+                Object::Skipped
+            }
+        })
+    }
+}
+
+struct ObjectOf(Option<Kind>);
+
+impl<'de> DeserializeSeed<'de> for ObjectOf {
+    type Value = Object<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, object: D) -> Result<Self::Value, D::Error> {
+        Object::read_as(self.0, object)
+    }
+}
+
+impl<'a> FromJson<'a> for Request<'a> {
+    const EXPECTED: &'static str = "an object";
+
+    fn from_map<A: MapAccess<'a>>(mut map: A) -> Result<Read<Self>, A::Error> {
+        let mut request = Self::default();
+        let mut later = Lazy::default();
+        while let Some(key) = next_key(&mut map)? {
+            match &*key {
+                "kind" if !request.kind.is_absent() => return Err(twice("kind")),
+                "kind" => request.kind = map.next_value()?,
+                "operation" if !request.operation.is_absent() => return Err(twice("operation")),
+                "operation" => request.operation = map.next_value()?,
+                "subResource" if !request.sub_resource.is_absent() => {
+                    return Err(twice("subResource"));
+                }
+                "subResource" => request.sub_resource = map.next_value()?,
+                "namespace" if !request.namespace.is_absent() => return Err(twice("namespace")),
+                "namespace" => request.namespace = map.next_value()?,
+                "name" => request.name = map.next_value()?,
+                "object" if !matches!(request.object, Object::Absent) || !later.is_absent() => {
+                    return Err(twice("object"));
+                }
+                "object" if request.kind.is_absent() => later = map.next_value()?,
+                "object" => {
+                    request.object = map.next_value_seed(ObjectOf(Kind::of(&request.kind)))?;
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        if let Some(object) = later.text() {
+            let mut object = serde_json::Deserializer::from_str(object);
+            request.object = Object::read_as(Kind::of(&request.kind), &mut object)
+                .map_err(serde::de::Error::custom)?;
+        }
+        Ok(Read::Is(request))
+    }
+}
+
+impl Misreads for Request<'_> {
+    /// Reports the members that say which object this is: without them nobody can tell whether
+    /// a rule is about it.
+    fn misreads(&self, at: &Path, report: &mut Vec<Misread>) {
+        let kind = at.member("kind");
+        self.kind.misreads(&kind, report);
+        self.operation.misreads(&at.member("operation"), report);
+        self.sub_resource.misreads(&at.member("subResource"), report);
+        self.namespace.misreads(&at.member("namespace"), report);
+        let named = self.kind.get().map(|kind| &kind.kind);
+        if self.kind.is_absent() || named.is_some_and(Read::is_absent) {
+            report.push(Misread::missing(&kind.member("kind")));
+        }
+        if self.operation.is_absent() {
+            report.push(Misread::missing(&at.member("operation")));
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Tokens are asked for only the audiences that the operator allows.
+
+use super::{Finding, Remedy, token_lifetime::at_token};
+use crate::json::{Path, Quoted};
+use crate::pod_spec::PodSpec;
+use crate::settings::Settings;
+
+const RULE: &str = "audience";
+
+/// Reports each projected token for an audience that isn't allowed.
+pub fn check<'a>(
+    spec: &PodSpec<'a>,
+    settings: &Settings,
+    at: &Path,
+    findings: &mut Vec<Finding<'a>>,
+) {
+    for (i, volume) in spec.volumes.elements() {
+        for (j, token) in volume.tokens() {
+            let Some(projection) = token.get() else { continue };
+            let audience = projection.audience.or_empty();
+            if settings.allows_audience(audience) {
+                continue;
+            }
+            let (audience, name) = (Quoted(audience), Quoted(volume.name.or_empty()));
+            let allowed = settings.allowed_audiences.as_deref().unwrap_or_default().join(", ");
+            findings.push(Finding {
+                path: at_token(at, i, j, "audience"),
+                rule: RULE,
+                message: format!(
+                    "{audience} is not an allowed audience (volume {name}); allowed are the API \
+                     server's own{}{allowed}",
+                    if allowed.is_empty() { "" } else { " and " },
+                ),
+                remedy: Remedy::Reject,
+            });
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! What an operator writes, checked: all problems at once, each with its path.
+//!
+//! Empty settings, and `null`, mean the defaults; so does a member that is `null`.
+
+use crate::json::Quoted;
+use crate::pattern;
+use crate::rules::EXTENDED_LIFETIME;
+use crate::section::Section;
+use kubewarden_policy_sdk::settings::Validatable;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::RangeInclusive;
+
+/// The lifetimes, in seconds, that the API server takes for a token
+/// (`pkg/apis/authentication/validation` and `pkg/apis/core/validation`).
+const LIFETIMES: RangeInclusive<i64> = 600..=1 << 32;
+
+/// The group ids that the API server takes (`staging/src/k8s.io/apimachinery/pkg/util/validation`,
+/// `IsValidGroupID`).
+const GROUPS: RangeInclusive<i64> = 0..=i32::MAX as i64;
+
+const MODES: [(&str, Mode); 3] =
+    [("mutate", Mode::Mutate), ("reject", Mode::Reject), ("warn", Mode::Warn)];
+
+const GROUP_RULES: [(&str, GroupRule); 3] = [
+    ("MustRunAs", GroupRule::MustRunAs),
+    ("MayRunAs", GroupRule::MayRunAs),
+    ("RunAsAny", GroupRule::RunAsAny),
+];
+
+const PERSISTENT_VOLUMES: [(&str, PersistentVolumes); 3] = [
+    ("Leave", PersistentVolumes::Leave),
+    ("Set", PersistentVolumes::Set),
+    ("Reject", PersistentVolumes::Reject),
+];
+
+/// The policy's settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// What to do about a violation.
+    pub mode: Mode,
+    /// The bound, in seconds, for every audience without one of its own.
+    pub max_expiration_seconds: i64,
+    /// Other bounds; the first match wins.
+    pub audiences: Vec<AudienceBound>,
+    /// Patterns of the audiences that may be asked for beside the API server's own; `None` for
+    /// any.
+    pub allowed_audiences: Option<Vec<String>>,
+    /// How the API server is run.
+    pub api_server: ApiServer,
+    /// The groups that may read tokens.
+    pub fs_group: FsGroup,
+    /// Patterns of the namespaces that the policy leaves alone.
+    pub exempt_namespaces: Vec<String>,
+}
+
+/// What to do about a violation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Mend it, and reject what can't be mended.
+    Mutate,
+    /// Reject it.
+    Reject,
+    /// Accept it with a warning.
+    Warn,
+}
+
+/// A bound for some audiences.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AudienceBound {
+    /// A pattern.
+    pub audience: String,
+    /// The bound in seconds.
+    pub max_expiration_seconds: i64,
+}
+
+/// How the API server is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiServer {
+    /// Its `--service-account-extend-token-expiration`.
+    pub extends_tokens: bool,
+    /// Its `--api-audiences`.
+    pub audiences: Vec<String>,
+}
+
+/// The groups that may read tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FsGroup {
+    /// What is asked of a Pod.
+    pub rule: GroupRule,
+    /// The allowed groups.
+    pub ranges: Vec<GroupRange>,
+    /// The group to set for a Pod whose containers don't share an allowed one; see
+    /// [`FsGroup::group_to_set`].
+    pub default: Option<i64>,
+    /// What to do for a Pod with a volume that outlives it.
+    pub persistent_volumes: PersistentVolumes,
+}
+
+/// As in Kubewarden's policies that replace Pod security policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupRule {
+    /// A group must be set, and allowed.
+    MustRunAs,
+    /// A group that is set must be allowed.
+    MayRunAs,
+    /// Nothing is asked.
+    RunAsAny,
+}
+
+/// What to do for a Pod that needs an fsGroup and has a volume that outlives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PersistentVolumes {
+    /// Leave it as it is, with a warning.
+    Leave,
+    /// Set the group all the same.
+    Set,
+    /// Reject it.
+    Reject,
+}
+
+/// Allowed groups, both ends included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupRange {
+    /// The smallest.
+    pub min: i64,
+    /// The largest.
+    pub max: i64,
+}
+
+impl fmt::Display for GroupRange {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}-{}", self.min, self.max)
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Mutate,
+            max_expiration_seconds: 3600,
+            audiences: Vec::new(),
+            allowed_audiences: None,
+            api_server: ApiServer { extends_tokens: true, audiences: Vec::new() },
+            fs_group: FsGroup::default(),
+            exempt_namespaces: Vec::new(),
+        }
+    }
+}
+
+impl Default for FsGroup {
+    fn default() -> Self {
+        Self {
+            rule: GroupRule::MustRunAs,
+            ranges: vec![GroupRange { min: *GROUPS.start(), max: *GROUPS.end() }],
+            default: None,
+            persistent_volumes: PersistentVolumes::Leave,
+        }
+    }
+}
+
+impl ApiServer {
+    /// True for a token that the API server itself accepts.
+    pub fn is_meant_by(&self, audience: &str) -> bool {
+        audience.is_empty() || self.audiences.iter().any(|own| own == audience)
+    }
+}
+
+impl FsGroup {
+    /// The group to set for a Pod whose containers don't share an allowed one: `nobody`'s, unless
+    /// the operator chose another.
+    pub fn group_to_set(&self) -> i64 {
+        self.default.unwrap_or(65534)
+    }
+
+    /// True for a group that may read tokens.
+    pub fn allows(&self, group: i64) -> bool {
+        self.ranges.iter().any(|range| (range.min..=range.max).contains(&group))
+    }
+}
+
+impl Settings {
+    /// The bound, in seconds, for an audience. Without an audience a token is for the API
+    /// server: the smallest bound of all its audiences counts.
+    pub fn bound(&self, audience: &str) -> i64 {
+        let bound = |audience: &str| {
+            let mut bounds = self.audiences.iter();
+            let own = bounds.find(|bound| pattern::matches(&bound.audience, audience));
+            own.map_or(self.max_expiration_seconds, |bound| bound.max_expiration_seconds)
+        };
+        match (audience, &*self.api_server.audiences) {
+            ("", [_, ..]) => {
+                let bounds = self.api_server.audiences.iter().map(|audience| bound(audience));
+                bounds.min().unwrap_or(self.max_expiration_seconds)
+            }
+            _ => bound(audience),
+        }
+    }
+
+    /// The lifetime, in seconds, that a mutation sets for a bound: never the one that the API
+    /// server would extend, whatever the settings say about it.
+    pub fn lifetime_to_set(&self, bound: i64) -> i64 {
+        if bound == EXTENDED_LIFETIME { bound - 1 } else { bound }
+    }
+
+    /// True for an audience that may be asked for. The API server's own always may.
+    pub fn allows_audience(&self, audience: &str) -> bool {
+        self.api_server.is_meant_by(audience)
+            || self.allowed_audiences.as_ref().is_none_or(|allowed| any(allowed, audience))
+    }
+
+    /// True for a namespace that the policy leaves alone.
+    pub fn exempts(&self, namespace: &str) -> bool {
+        any(&self.exempt_namespaces, namespace)
+    }
+
+    /// Reads settings from JSON.
+    ///
+    /// # Errors
+    /// All that is wrong with them, in one line.
+    pub fn read(json: &str) -> Result<Self, String> {
+        let value = serde_json::from_str(json).map_err(|e| format!("the settings: {e}"))?;
+        let mut problems = Vec::new();
+        let settings = Section::read(String::new(), value, &mut problems, Self::from_section);
+        settings.check(&mut problems);
+        if problems.is_empty() { Ok(settings) } else { Err(problems.join("; ")) }
+    }
+
+    fn from_section(it: &mut Section) -> Self {
+        let Self { mode, max_expiration_seconds, api_server, fs_group, .. } = Self::default();
+        Self {
+            mode: it.choice("mode", &MODES).unwrap_or(mode),
+            max_expiration_seconds: it
+                .integer("maxExpirationSeconds")
+                .unwrap_or(max_expiration_seconds),
+            audiences: it.list("audiences", AudienceBound::from_section).unwrap_or_default(),
+            allowed_audiences: it.strings("allowedAudiences"),
+            api_server: it.section("apiServer", ApiServer::from_section).unwrap_or(api_server),
+            fs_group: it.section("fsGroup", FsGroup::from_section).unwrap_or(fs_group),
+            exempt_namespaces: it.strings("exemptNamespaces").unwrap_or_default(),
+        }
+    }
+
+    fn check(&self, problems: &mut Vec<String>) {
+        let extends = self.api_server.extends_tokens;
+        check_lifetime("maxExpirationSeconds", self.max_expiration_seconds, extends, problems);
+        let mut seen = BTreeSet::new();
+        for (i, bound) in self.audiences.iter().enumerate() {
+            let at = format!("audiences[{i}]");
+            let (path, seconds) =
+                (format!("{at}.maxExpirationSeconds"), bound.max_expiration_seconds);
+            check_lifetime(&path, seconds, extends, problems);
+            check_pattern(&format!("{at}.audience"), &bound.audience, problems);
+            if !seen.insert(&bound.audience) {
+                problems.push(format!("{at}.audience: {} is there twice", Quoted(&bound.audience)));
+            }
+        }
+        for (at, patterns) in [
+            ("allowedAudiences", self.allowed_audiences.as_deref().unwrap_or_default()),
+            ("apiServer.audiences", &self.api_server.audiences),
+            ("exemptNamespaces", &self.exempt_namespaces),
+        ] {
+            for (i, pattern) in patterns.iter().enumerate() {
+                check_pattern(&format!("{at}[{i}]"), pattern, problems);
+            }
+        }
+        self.fs_group.check(problems);
+    }
+}
+
+impl Validatable for Settings {
+    fn validate(&self) -> Result<(), String> {
+        let mut problems = Vec::new();
+        self.check(&mut problems);
+        if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+    }
+}
+
+impl AudienceBound {
+    fn from_section(it: &mut Section) -> Self {
+        // What is missing is reported; the stand-ins are such that nothing else is.
+        Self {
+            audience: it
+                .required("audience", Section::string)
+                .unwrap_or_else(|| it.path_of("audience")),
+            max_expiration_seconds: it
+                .required("maxExpirationSeconds", Section::integer)
+                .unwrap_or(*LIFETIMES.start()),
+        }
+    }
+}
+
+impl ApiServer {
+    fn from_section(it: &mut Section) -> Self {
+        Self {
+            extends_tokens: it.boolean("extendsTokens").unwrap_or(true),
+            audiences: it.strings("audiences").unwrap_or_default(),
+        }
+    }
+}
+
+impl FsGroup {
+    fn from_section(it: &mut Section) -> Self {
+        let default = Self::default();
+        Self {
+            rule: it.choice("rule", &GROUP_RULES).unwrap_or(default.rule),
+            ranges: it.list("ranges", GroupRange::from_section).unwrap_or(default.ranges),
+            default: it.integer("default"),
+            persistent_volumes: it
+                .choice("persistentVolumes", &PERSISTENT_VOLUMES)
+                .unwrap_or(default.persistent_volumes),
+        }
+    }
+
+    fn check(&self, problems: &mut Vec<String>) {
+        for (i, GroupRange { min, max }) in self.ranges.iter().enumerate() {
+            let at = format!("fsGroup.ranges[{i}]");
+            for (key, group) in [("min", min), ("max", max)] {
+                if !GROUPS.contains(group) {
+                    problems.push(format!("{at}.{key}: {group} is outside {}", span(&GROUPS)));
+                }
+            }
+            if min > max {
+                problems.push(format!("{at}: min {min} is over max {max}"));
+            }
+        }
+        let must_run_as = self.rule == GroupRule::MustRunAs;
+        if self.ranges.is_empty() {
+            if self.rule != GroupRule::RunAsAny {
+                problems.push("fsGroup.ranges: is empty; no group would be allowed".to_owned());
+            }
+        } else if (must_run_as || self.default.is_some()) && !self.allows(self.group_to_set()) {
+            let group = self.group_to_set();
+            let default = if self.default.is_none() { " (the default)" } else { "" };
+            problems.push(format!("fsGroup.default: {group}{default} is outside fsGroup.ranges"));
+        }
+    }
+}
+
+impl GroupRange {
+    fn from_section(it: &mut Section) -> Self {
+        let min = it.required("min", Section::integer);
+        let max = it.required("max", Section::integer);
+        Self {
+            min: min.or(max).unwrap_or(*GROUPS.start()),
+            max: max.or(min).unwrap_or(*GROUPS.end()),
+        }
+    }
+}
+
+fn check_lifetime(path: &str, seconds: i64, extended: bool, problems: &mut Vec<String>) {
+    if !LIFETIMES.contains(&seconds) {
+        problems.push(format!("{path}: {seconds} is outside {} seconds", span(&LIFETIMES)));
+    } else if seconds == EXTENDED_LIFETIME && extended {
+        problems.push(format!(
+            "{path}: {seconds} is the one lifetime that the API server extends to a year; choose \
+             another, or set apiServer.extendsTokens to false if it runs with \
+             --service-account-extend-token-expiration=false"
+        ));
+    }
+}
+
+fn check_pattern(path: &str, pattern: &str, problems: &mut Vec<String>) {
+    if pattern.is_empty() {
+        problems.push(format!("{path}: is empty"));
+    }
+}
+
+fn span(range: &RangeInclusive<i64>) -> String {
+    format!("{}-{}", range.start(), range.end())
+}
+
+fn any(patterns: &[String], text: &str) -> bool {
+    patterns.iter().any(|pattern| pattern::matches(pattern, text))
+}

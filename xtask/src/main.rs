@@ -1,0 +1,32 @@
+//! The project's native helper: `cargo xtask COMMAND`.
+
+mod admission;
+mod annotate;
+mod explain;
+mod host;
+mod replay;
+mod run;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "Runs and annotates the policy's module, as kwctl does")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Asks a module about one request; prints what `kwctl run` prints
+    Run(run::Args),
+    /// Adds the metadata section to a module, as `kwctl annotate` does
+    Annotate(annotate::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Annotate(args) => annotate::annotate(&args),
+    }
+}
