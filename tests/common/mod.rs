@@ -1,0 +1,95 @@
+//! Whole requests in, whole responses out.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use kubewarden_policy_sdk::response::ValidationResponse;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// A captured request, as the file's name and the request of its AdmissionReview.
+pub struct Captured {
+    pub file: String,
+    pub request: Value,
+}
+
+impl Captured {
+    pub fn load(path: &Path) -> Self {
+        let json = std::fs::read_to_string(path).unwrap();
+        let mut review: Value = serde_json::from_str(&json).unwrap();
+        let file = path.file_stem().unwrap().to_string_lossy().into_owned();
+        Self { file, request: review["request"].take() }
+    }
+
+    /// One of `tests/data/special`.
+    pub fn special(name: &str) -> Self {
+        Self::load(&data().join("special").join(format!("{name}.json")))
+    }
+
+    /// Those of `tests/data/requests`.
+    pub fn corpus() -> Vec<Self> {
+        let folders = std::fs::read_dir(data().join("requests")).unwrap();
+        let mut files: Vec<PathBuf> = folders
+            .flat_map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap())
+            .map(|file| file.unwrap().path())
+            .collect();
+        files.sort();
+        files.iter().map(|path| Self::load(path)).collect()
+    }
+
+    pub fn kind(&self) -> &str {
+        self.request["kind"]["kind"].as_str().unwrap()
+    }
+}
+
+fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
+}
+
+/// The payload as policy-server writes it.
+pub fn payload(request: &Value, settings: &Value) -> String {
+    json!({ "request": request, "settings": settings }).to_string()
+}
+
+/// Asks the policy.
+pub fn ask(request: &Value, settings: &Value) -> ValidationResponse {
+    ask_text(payload(request, settings).as_bytes())
+}
+
+/// Asks the policy with any bytes.
+pub fn ask_text(payload: &[u8]) -> ValidationResponse {
+    let answer = bound_service_account_tokens::validate(payload).expect("an answer, always");
+    serde_json::from_slice(&answer).expect("an answer that policy-server reads")
+}
+
+/// The request to create a Pod.
+pub fn create(pod: &Value) -> Value {
+    json!({
+        "uid": "1", "operation": "CREATE", "namespace": "payments", "name": "pod",
+        "kind": { "group": "", "version": "v1", "kind": "Pod" },
+        "object": pod,
+    })
+}
+
+/// A Pod with this `spec`.
+pub fn pod(spec: &Value) -> Value {
+    json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "pod" }, "spec": spec })
+}
+
+/// A volume with one projected token.
+pub fn token_volume(name: &str, audience: &Value, seconds: &Value) -> Value {
+    json!({ "name": name, "projected": { "sources": [
+        { "serviceAccountToken":
+            { "path": "token", "audience": audience, "expirationSeconds": seconds } },
+    ] } })
+}
+
+/// The lines of a rejection.
+pub fn rejection(response: &ValidationResponse) -> Vec<&str> {
+    assert!(!response.accepted, "is accepted");
+    response.message.as_deref().unwrap().lines().collect()
+}
+
+/// The path that a line is about.
+pub fn path(line: &str) -> &str {
+    line.split_once(": ").unwrap().0
+}
