@@ -12,7 +12,7 @@ use std::borrow::Cow;
 /// Volumes that outlive the Pod, or may: claims, CSI volumes, and the disk and network types
 /// from before CSI. Setting `fsGroup` changes group and mode of every file on those that support
 /// it (`pkg/volume/volume_linux.go`, `SetVolumeOwnership`).
-const PERSISTENT: [&str; 21] = [
+pub(crate) const PERSISTENT: [&str; 21] = [
     "awsElasticBlockStore",
     "azureDisk",
     "azureFile",

@@ -373,3 +373,182 @@ fn span(range: &RangeInclusive<i64>) -> String {
 fn any(patterns: &[String], text: &str) -> bool {
     patterns.iter().any(|pattern| pattern::matches(pattern, text))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_settings_are_the_defaults() {
+        for json in ["{}", "null", " { } ", r#"{"mode":null,"fsGroup":null,"audiences":null}"#] {
+            assert_eq!(Settings::read(json), Ok(Settings::default()), "{json}");
+        }
+        assert_eq!(Settings::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn every_setting_is_read() {
+        let json = r#"{
+            "mode": "warn",
+            "maxExpirationSeconds": 600,
+            "audiences": [{"audience": "sts.*", "maxExpirationSeconds": 4294967296}],
+            "allowedAudiences": ["vault"],
+            "apiServer": {"extendsTokens": false, "audiences": ["own"]},
+            "fsGroup": {
+                "rule": "MayRunAs", "ranges": [{"min": 1, "max": 2}, {"min": 5, "max": 5}],
+                "default": 5, "persistentVolumes": "Set"
+            },
+            "exemptNamespaces": ["kube-*"]
+        }"#;
+        let expected = Settings {
+            mode: Mode::Warn,
+            max_expiration_seconds: 600,
+            audiences: vec![AudienceBound {
+                audience: "sts.*".to_owned(),
+                max_expiration_seconds: 1 << 32,
+            }],
+            allowed_audiences: Some(vec!["vault".to_owned()]),
+            api_server: ApiServer { extends_tokens: false, audiences: vec!["own".to_owned()] },
+            fs_group: FsGroup {
+                rule: GroupRule::MayRunAs,
+                ranges: vec![GroupRange { min: 1, max: 2 }, GroupRange { min: 5, max: 5 }],
+                default: Some(5),
+                persistent_volumes: PersistentVolumes::Set,
+            },
+            exempt_namespaces: vec!["kube-*".to_owned()],
+        };
+        assert_eq!(Settings::read(json), Ok(expected));
+    }
+
+    #[test]
+    fn settings_that_are_accepted() {
+        for json in [
+            r#"{"maxExpirationSeconds": 3607, "apiServer": {"extendsTokens": false}}"#,
+            r#"{"fsGroup": {"rule": "RunAsAny", "ranges": []}}"#,
+            r#"{"fsGroup": {"rule": "MayRunAs", "ranges": [{"min": 1000, "max": 2000}]}}"#,
+            r#"{"allowedAudiences": []}"#,
+            r#"{"audiences": []}"#,
+        ] {
+            assert!(Settings::read(json).is_ok(), "{json}: {:?}", Settings::read(json));
+        }
+    }
+
+    #[test]
+    fn settings_that_are_wrong() {
+        for (json, expected) in [
+            ("", "the settings: EOF while parsing"),
+            ("[]", "the settings: is a list, not an object"),
+            ("\"mutate\"", "the settings: is \"mutate\", not an object"),
+            ("5", "the settings: is 5, not an object"),
+            (r#"{"mod": "warn"}"#, "mod: is not a setting; the nearest one is mode"),
+            (
+                r#"{"maxexpirationseconds": 1}"#,
+                "maxexpirationseconds: is not a setting; the nearest one is maxExpirationSeconds",
+            ),
+            (
+                r#"{"fsGroup": {"persistentVolume": "Set"}}"#,
+                "fsGroup.persistentVolume: is not a setting; the nearest one is persistentVolumes",
+            ),
+            (
+                r#"{"audiences": [{"audience": "a", "maxExpirationSeconds": 600, "max": 1}]}"#,
+                "audiences[0].max: is not a setting; the nearest one is audience",
+            ),
+            (r#"{"mode": "Mutate"}"#, "mode: is \"Mutate\", not one of mutate, reject, warn"),
+            (r#"{"mode": 1}"#, "mode: is 1, not one of mutate, reject, warn"),
+            (
+                r#"{"maxExpirationSeconds": "1h"}"#,
+                "maxExpirationSeconds: is \"1h\", not an integer",
+            ),
+            (r#"{"maxExpirationSeconds": 1.5}"#, "maxExpirationSeconds: is 1.5, not an integer"),
+            (
+                r#"{"maxExpirationSeconds": 599}"#,
+                "maxExpirationSeconds: 599 is outside 600-4294967296 seconds",
+            ),
+            (
+                r#"{"maxExpirationSeconds": 4294967297}"#,
+                "maxExpirationSeconds: 4294967297 is outside 600-4294967296 seconds",
+            ),
+            (
+                r#"{"maxExpirationSeconds": 3607}"#,
+                "maxExpirationSeconds: 3607 is the one lifetime that the API server extends to a year",
+            ),
+            (
+                r#"{"audiences": [{"audience": "a", "maxExpirationSeconds": 3607}]}"#,
+                "audiences[0].maxExpirationSeconds: 3607 is the one lifetime",
+            ),
+            (
+                r#"{"audiences": [{"audience": "a", "maxExpirationSeconds": 1}]}"#,
+                "audiences[0].maxExpirationSeconds: 1 is outside 600-4294967296 seconds",
+            ),
+            (
+                r#"{"audiences": [{"audience": ""}]}"#,
+                "audiences[0].maxExpirationSeconds: is missing; audiences[0].audience: is empty",
+            ),
+            (
+                r#"{"audiences": [{}]}"#,
+                "audiences[0].audience: is missing; audiences[0].maxExpirationSeconds: is missing",
+            ),
+            (r#"{"audiences": [5]}"#, "audiences[0]: is 5, not an object"),
+            (r#"{"audiences": {"a": 600}}"#, "audiences: is an object, not a list"),
+            (
+                r#"{"audiences": [
+                    {"audience": "a", "maxExpirationSeconds": 600},
+                    {"audience": "a", "maxExpirationSeconds": 700}
+                ]}"#,
+                "audiences[1].audience: \"a\" is there twice",
+            ),
+            (r#"{"allowedAudiences": "a"}"#, "allowedAudiences: is \"a\", not a list"),
+            (r#"{"allowedAudiences": ["a", 1]}"#, "allowedAudiences[1]: is 1, not a string"),
+            (r#"{"allowedAudiences": [""]}"#, "allowedAudiences[0]: is empty"),
+            (r#"{"apiServer": []}"#, "apiServer: is a list, not an object"),
+            (
+                r#"{"apiServer": {"extendsTokens": "no"}}"#,
+                "apiServer.extendsTokens: is \"no\", not a boolean",
+            ),
+            (r#"{"apiServer": {"audiences": [""]}}"#, "apiServer.audiences[0]: is empty"),
+            (r#"{"exemptNamespaces": [""]}"#, "exemptNamespaces[0]: is empty"),
+            (
+                r#"{"fsGroup": {"rule": "MustRun"}}"#,
+                "fsGroup.rule: is \"MustRun\", not one of MustRunAs, MayRunAs, RunAsAny",
+            ),
+            (r#"{"fsGroup": {"ranges": []}}"#, "fsGroup.ranges: is empty"),
+            (r#"{"fsGroup": {"rule": "MayRunAs", "ranges": []}}"#, "fsGroup.ranges: is empty"),
+            (r#"{"fsGroup": {"ranges": [{"min": 1}]}}"#, "fsGroup.ranges[0].max: is missing"),
+            (
+                r#"{"fsGroup": {"ranges": [{"min": 9, "max": 1}], "default": 5}}"#,
+                "fsGroup.ranges[0]: min 9 is over max 1",
+            ),
+            (
+                r#"{"fsGroup": {"ranges": [{"min": -1, "max": 70000}]}}"#,
+                "fsGroup.ranges[0].min: -1 is outside 0-2147483647",
+            ),
+            (
+                r#"{"fsGroup": {"ranges": [{"min": 0, "max": 2147483648}]}}"#,
+                "fsGroup.ranges[0].max: 2147483648 is outside 0-2147483647",
+            ),
+            (r#"{"fsGroup": {"default": -1}}"#, "fsGroup.default: -1 is outside fsGroup.ranges"),
+            (
+                r#"{"fsGroup": {"ranges": [{"min": 1000, "max": 2000}]}}"#,
+                "fsGroup.default: 65534 (the default) is outside fsGroup.ranges",
+            ),
+            (
+                r#"{"fsGroup": {"rule": "MayRunAs", "ranges": [{"min": 1, "max": 2}], "default": 3}}"#,
+                "fsGroup.default: 3 is outside fsGroup.ranges",
+            ),
+        ] {
+            let problems = Settings::read(json).expect_err(json);
+            assert!(problems.starts_with(expected), "{json}: {problems}");
+        }
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let json =
+            r#"{"mode": 1, "modes": 1, "maxExpirationSeconds": 1, "fsGroup": {"ranges": []}}"#;
+        let problems = Settings::read(json).unwrap_err();
+        let paths: Vec<_> =
+            problems.split("; ").filter_map(|problem| problem.split_once(": ")).collect();
+        let paths: Vec<_> = paths.into_iter().map(|(path, _)| path).collect();
+        assert_eq!(paths, ["mode", "modes", "maxExpirationSeconds", "fsGroup.ranges"]);
+    }
+}

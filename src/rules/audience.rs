@@ -36,3 +36,41 @@ pub fn check<'a>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::findings;
+
+    #[test]
+    fn audiences_that_are_not_allowed() {
+        let open = "{}";
+        let none = r#"{"allowedAudiences":[]}"#;
+        let some = r#"{"allowedAudiences":["vault","sts.*"],"apiServer":{"audiences":["own"]}}"#;
+        for (audience, settings, allowed) in [
+            ("null", open, true),
+            (r#""anything""#, open, true),
+            ("null", none, true),
+            (r#""""#, none, true),
+            (r#""vault""#, none, false),
+            ("null", some, true),
+            (r#""own""#, some, true),
+            (r#""vault""#, some, true),
+            (r#""Vault""#, some, false),
+            (r#""vault/""#, some, false),
+            (r#""sts.amazonaws.com""#, some, true),
+            (r#""xsts.amazonaws.com""#, some, false),
+        ] {
+            let spec = format!(
+                r#"{{"volumes":[{{"name":"t","projected":{{"sources":[{{"serviceAccountToken":{{"audience":{audience}}}}}]}}}}]}}"#
+            );
+            let found = findings(super::RULE, &spec, settings);
+            assert_eq!(found.is_empty(), allowed, "{audience} with {settings}: {found:?}");
+            for (line, remedy) in found {
+                let path = "spec.volumes[0].projected.sources[0].serviceAccountToken.audience";
+                let start = format!("{path}: {audience} is not an allowed audience (volume \"t\")");
+                assert!(line.starts_with(&start), "{line}");
+                assert_eq!(remedy, "reject");
+            }
+        }
+    }
+}

@@ -72,3 +72,33 @@ pub fn check_pod<'a>(pod: &Read<Pod<'a>>, settings: &Settings) -> Vec<Finding<'a
     findings.sort_by(|a, b| a.path.cmp(&b.path));
     findings
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Finding, Remedy, check_pod};
+    use crate::json::Read;
+    use crate::pod_spec::Pod;
+    use crate::settings::Settings;
+
+    /// What one rule finds in a Pod with this `spec`: each line, and what would be done about it.
+    pub fn findings(rule: &str, spec: &str, settings: &str) -> Vec<(String, String)> {
+        let object = format!(r#"{{"spec":{spec}}}"#);
+        let pod: Read<Pod> = serde_json::from_str(&object).unwrap();
+        let settings = Settings::read(settings).unwrap();
+        let found = check_pod(&pod, &settings).into_iter().filter(|finding| finding.rule == rule);
+        found.map(|finding| (finding.to_string(), remedy(&object, finding))).collect()
+    }
+
+    fn remedy(object: &str, finding: Finding) -> String {
+        let mut edited = String::new();
+        match finding.remedy {
+            Remedy::Reject => "reject".to_owned(),
+            Remedy::Leave(why) => format!("leave: {why}"),
+            Remedy::Edit(edits) => {
+                crate::fix::apply(object, edits, &mut edited).unwrap();
+                let edited = edited.strip_prefix(r#"{"spec":"#).unwrap().strip_suffix('}');
+                edited.unwrap().to_owned()
+            }
+        }
+    }
+}

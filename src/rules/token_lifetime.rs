@@ -98,3 +98,91 @@ impl Excess {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::findings;
+
+    fn spec(token: &str) -> String {
+        format!(
+            r#"{{"volumes":[{{"name":"t","projected":{{"sources":[{{"configMap":{{}}}},{{"serviceAccountToken":{token}}}]}}}}]}}"#
+        )
+    }
+
+    #[test]
+    fn lifetimes_over_the_bound() {
+        const API: &str = "the API server's audience";
+        const VAULT: &str = r#"audience "vault""#;
+        let extends = r#"{"maxExpirationSeconds":7200,"apiServer":{"audiences":["own"]}}"#;
+        let honest = r#"{"maxExpirationSeconds":7200,"apiServer":{"extendsTokens":false}}"#;
+        let year = r#"{"maxExpirationSeconds":31536000}"#;
+        let vault = r#"{"audiences":[{"audience":"va*","maxExpirationSeconds":600},{"audience":"*","maxExpirationSeconds":9000}]}"#;
+        let own = r#"{"maxExpirationSeconds":7200,"apiServer":{"audiences":["a","b"]},"audiences":[{"audience":"b","maxExpirationSeconds":600}]}"#;
+        // The token, the settings, and of the finding: value, bound, audience, whether extended.
+        for (token, settings, expected) in [
+            ("{}", "{}", None),
+            (r#"{"expirationSeconds":3600}"#, "{}", None),
+            (r#"{"expirationSeconds":3601}"#, "{}", Some(("3601", 3600, API, false))),
+            (r#"{"expirationSeconds":600}"#, "{}", None),
+            (r#"{"expirationSeconds":-5}"#, "{}", None),
+            (r#"{"expirationSeconds":null}"#, "{}", None),
+            (
+                "{}",
+                r#"{"maxExpirationSeconds":600}"#,
+                Some(("3600 (the default)", 600, API, false)),
+            ),
+            (
+                r#"{"expirationSeconds":9223372036854775807}"#,
+                "{}",
+                Some(("9223372036854775807", 3600, API, false)),
+            ),
+            (r#"{"expirationSeconds":3607}"#, "{}", Some(("3607", 3600, API, true))),
+            (r#"{"expirationSeconds":3607}"#, extends, Some(("3607", 7200, API, true))),
+            (
+                r#"{"audience":"","expirationSeconds":3607}"#,
+                extends,
+                Some(("3607", 7200, API, true)),
+            ),
+            (
+                r#"{"audience":"own","expirationSeconds":3607}"#,
+                extends,
+                Some(("3607", 7200, r#"audience "own""#, true)),
+            ),
+            (r#"{"audience":"Own","expirationSeconds":3607}"#, extends, None),
+            (r#"{"audience":"vault","expirationSeconds":3607}"#, extends, None),
+            (r#"{"expirationSeconds":3606}"#, extends, None),
+            (r#"{"expirationSeconds":3607}"#, honest, None),
+            (r#"{"expirationSeconds":3607}"#, year, None),
+            (
+                r#"{"audience":"vault","expirationSeconds":3600}"#,
+                vault,
+                Some(("3600", 600, VAULT, false)),
+            ),
+            (r#"{"audience":"other","expirationSeconds":9000}"#, vault, None),
+            (r#"{"expirationSeconds":3600}"#, own, Some(("3600", 600, API, false))),
+            (r#"{"audience":"a","expirationSeconds":3600}"#, own, None),
+        ] {
+            let found = findings(super::RULE, &spec(token), settings);
+            let Some((value, bound, audience, extended)) = expected else {
+                assert_eq!(found, [], "{token} with {settings}");
+                continue;
+            };
+            let [(line, mended)] = &found[..] else { panic!("{token} with {settings}: {found:?}") };
+            let path = "spec.volumes[0].projected.sources[1].serviceAccountToken.expirationSeconds";
+            let start = format!(
+                r#"{path}: {value} is over the bound of {bound} s for {audience} (volume "t")"#
+            );
+            assert!(line.starts_with(&start), "{line}, not {start}");
+            assert_eq!(line.contains("to one year (31536000 s)"), extended, "{line}");
+            assert!(mended.contains(&format!(r#""expirationSeconds":{bound}"#)), "{mended}");
+            assert_eq!(findings(super::RULE, mended, settings), [], "{mended} with {settings}");
+        }
+    }
+
+    #[test]
+    fn the_lifetime_that_is_set_is_never_extended() {
+        let settings = r#"{"maxExpirationSeconds":3607,"apiServer":{"extendsTokens":false}}"#;
+        let found = findings(super::RULE, &spec(r#"{"expirationSeconds":3608}"#), settings);
+        assert!(found[0].1.contains(r#""expirationSeconds":3606"#), "{found:?}");
+    }
+}
