@@ -1,0 +1,51 @@
+# Everything a person types. `make run` and `make test` need Rust and nothing else.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+
+SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock scripts/build-wasm.sh
+MODULE := target/wasm32-unknown-unknown/release/bound_service_account_tokens.wasm
+
+# The request and the settings that `make run` shows; any other file will do.
+REQUEST ?= tests/data/special/pod-create-plain.json
+SETTINGS ?=
+
+# kwctl where there is one; else our own stand-in, which prints the same.
+KWCTL ?= $(or $(shell command -v kwctl),cargo xtask)
+export KWCTL
+
+.PHONY: run
+run: policy.wasm ## Judge a real Pod and say what happened
+	@cargo xtask run --explain --request-path $(REQUEST) $(if $(SETTINGS),--settings-path $(SETTINGS)) policy.wasm
+
+policy.wasm: $(SOURCES)
+	scripts/build-wasm.sh bound-service-account-tokens
+	cp $(MODULE) $@
+
+annotated-policy.wasm: policy.wasm policy-metadata.yml README.md
+	$(KWCTL) annotate --metadata-path policy-metadata.yml --usage-path README.md --output-path $@ policy.wasm
+
+artifacthub-pkg.yml: policy-metadata.yml questions-ui.yml
+	$(KWCTL) scaffold artifacthub --metadata-path policy-metadata.yml --questions-path questions-ui.yml --output $@
+
+.PHONY: test
+test: ## Formatting, clippy, unit, integration and end-to-end tests
+	@scripts/test.sh
+
+.PHONY: lint
+lint: ## Formatting and clippy
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
+
+.PHONY: e2e
+e2e: annotated-policy.wasm ## End-to-end tests on the annotated module
+	@scripts/install-bats.sh
+	bats --print-output-on-failure e2e.bats
+
+.PHONY: clean
+clean: ## Remove what was built
+	cargo clean
+	rm -f policy.wasm annotated-policy.wasm
+
+.PHONY: help
+help: ## This list
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14

@@ -1,0 +1,218 @@
+#!/usr/bin/env bats
+# The annotated module, as a user has it, with kwctl or with its stand-in.
+
+special=tests/data/special
+policy=annotated-policy.wasm
+injected=spec.volumes[0].projected.sources[0].serviceAccountToken.expirationSeconds
+
+# Asks the policy: REQUEST [SETTINGS as JSON]
+ask() {
+  ${KWCTL:-cargo xtask} run --request-path "$1" --settings-json "${2:-{\}}" "$policy" 2>"$BATS_TEST_TMPDIR/stderr"
+}
+
+# Asks about a Pod with this spec: SPEC [SETTINGS]
+ask_pod() {
+  cat >"$BATS_TEST_TMPDIR/request.json" <<JSON
+{"uid": "1", "operation": "CREATE", "namespace": "payments", "name": "pod", "userInfo": {},
+ "kind": {"group": "", "version": "v1", "kind": "Pod"},
+ "resource": {"group": "", "version": "v1", "resource": "pods"},
+ "object": {"kind": "Pod", "spec": $1}}
+JSON
+  ask "$BATS_TEST_TMPDIR/request.json" "${2:-{\}}"
+}
+
+# A spec with one token volume: MEMBERS of the token, further MEMBERS of the spec
+with_token() {
+  echo "{\"volumes\": [{\"name\": \"t\", \"projected\": {\"sources\": [{\"serviceAccountToken\": {\"path\": \"token\" $1}}]}}] ${2:-}}"
+}
+
+# The patch in the response.
+patch() { sed -E 's/.*"patch":"([^"]*)".*/\1/' <<<"$output" | base64 -d; }
+
+accepted() { [ "$status" -eq 0 ] && [[ "$output" == *'"allowed":true'* ]] && [[ "$output" != *'"patch"'* ]]; }
+mutated() { [ "$status" -eq 0 ] && [[ "$output" == *'"allowed":true'*'"patchType":"JSONPatch"'* ]]; }
+rejected() { [ "$status" -eq 0 ] && [[ "$output" == *'"allowed":false'* ]] && [[ "$output" == *"$1"* ]]; }
+warned() { [ "$status" -eq 0 ] && [[ "$output" == *'"allowed":true'*'"warnings":['*"$1"* ]]; }
+refused() { [ "$status" -eq 1 ] && [ -z "$output" ] && grep -F "Provided settings are not valid: $1" "$BATS_TEST_TMPDIR/stderr"; }
+
+@test "accept a Pod without a token" {
+  run ask $special/pod-create-no-automount.json
+  accepted
+  [[ "$output" == *'"auditAnnotations":null,"warnings":null'* ]]
+}
+
+@test "accept a mirror Pod" {
+  run ask $special/pod-create-mirror.json '{"mode": "reject"}'
+  accepted
+}
+
+@test "accept an update of labels" {
+  run ask $special/pod-update-labels.json '{"mode": "reject"}'
+  accepted
+}
+
+@test "accept a deletion" {
+  run ask $special/pod-delete.json '{"mode": "reject"}'
+  accepted
+}
+
+@test "accept a compliant Pod in reject mode" {
+  run ask_pod "$(with_token ', "expirationSeconds": 3600' ', "securityContext": {"fsGroup": 65534}')" '{"mode": "reject"}'
+  accepted
+}
+
+@test "mutate the injected volume, and nothing but its lifetime and the fsGroup" {
+  run ask $special/pod-create-plain.json '{"maxExpirationSeconds": 3600}'
+  mutated
+  [ "$(patch)" = '[{"op":"add","path":"/spec/securityContext/fsGroup","value":65534},{"op":"replace","path":"/spec/volumes/0/projected/sources/0/serviceAccountToken/expirationSeconds","value":3600}]' ]
+  [[ "$output" == *'"rules":"fs-group,token-lifetime"'* ]]
+}
+
+@test "mutate only the lifetime in a Windows Pod" {
+  run ask $special/pod-create-windows.json
+  mutated
+  [ "$(patch)" = '[{"op":"replace","path":"/spec/volumes/0/projected/sources/0/serviceAccountToken/expirationSeconds","value":3600}]' ]
+}
+
+@test "mutate a Pod that has no securityContext" {
+  run ask_pod "$(with_token '')"
+  mutated
+  [ "$(patch)" = '[{"op":"add","path":"/spec/securityContext","value":{"fsGroup":65534}}]' ]
+}
+
+@test "mutate with the group that all containers share" {
+  run ask_pod "$(with_token '' ', "securityContext": {"runAsGroup": 3000}, "containers": [{"name": "a"}]')"
+  mutated
+  [ "$(patch)" = '[{"op":"add","path":"/spec/securityContext/fsGroup","value":3000}]' ]
+}
+
+@test "leave the fsGroup of a Pod with a persistent volume, with a warning" {
+  run ask $special/pod-create-nonroot-pvc.json
+  mutated
+  [ "$(patch)" = '[{"op":"replace","path":"/spec/volumes/1/projected/sources/0/serviceAccountToken/expirationSeconds","value":3600}]' ]
+  warned 'volume \"d\" (persistentVolumeClaim)'
+}
+
+@test "set the fsGroup of a Pod with a persistent volume where the operator says so" {
+  run ask $special/pod-create-nonroot-pvc.json '{"fsGroup": {"persistentVolumes": "Set"}}'
+  mutated
+  [[ "$(patch)" == '[{"op":"add","path":"/spec/securityContext/fsGroup","value":3000},{"op":"add","path":"/spec/securityContext/fsGroupChangePolicy","value":"OnRootMismatch"},'* ]]
+}
+
+@test "reject a Pod with a persistent volume where the operator says so" {
+  run ask $special/pod-create-nonroot-pvc.json '{"fsGroup": {"persistentVolumes": "Reject"}}'
+  rejected 'spec.securityContext.fsGroup: is not set'
+}
+
+@test "reject names every violation, and says that 3607 means a year" {
+  run ask $special/pod-create-plain.json '{"mode": "reject"}'
+  rejected 'spec.securityContext.fsGroup: is not set'
+  rejected "$injected: 3607 is over the bound of 3600 s for the API server's audience"
+  rejected 'one year (31536000 s)'
+}
+
+@test "reject a token over the bound" {
+  run ask $special/pod-create-vault-day.json '{"mode": "reject"}'
+  rejected "$injected: 86400 is over the bound of 3600 s for audience \\\"vault\\\" (volume \\\"tok\\\")"
+}
+
+@test "warn accepts and tells the client the same" {
+  run ask $special/pod-create-vault-day.json '{"mode": "warn"}'
+  warned "$injected: 86400 is over the bound of 3600 s for audience \\\"vault\\\" (volume \\\"tok\\\")"
+  [[ "$output" != *'"patch"'* ]]
+  [[ "$output" == *'"rules":"fs-group,token-lifetime"'* ]]
+}
+
+@test "setting maxExpirationSeconds" {
+  run ask_pod "$(with_token ', "audience": "v", "expirationSeconds": 86400' ', "securityContext": {"fsGroup": 1}')" '{"maxExpirationSeconds": 86400, "mode": "reject"}'
+  accepted
+}
+
+@test "setting audiences" {
+  settings='{"audiences": [{"audience": "vault*", "maxExpirationSeconds": 86400}], "fsGroup": {"rule": "RunAsAny"}}'
+  run ask $special/pod-create-vault-day.json "$settings"
+  accepted
+}
+
+@test "setting allowedAudiences" {
+  run ask $special/pod-create-vault-day.json '{"allowedAudiences": ["sts.*"]}'
+  rejected 'serviceAccountToken.audience: \"vault\" is not an allowed audience'
+}
+
+@test "setting apiServer.extendsTokens" {
+  run ask $special/pod-create-plain.json '{"apiServer": {"extendsTokens": false}, "maxExpirationSeconds": 7200, "fsGroup": {"rule": "RunAsAny"}}'
+  accepted
+}
+
+@test "setting apiServer.audiences" {
+  settings='{"apiServer": {"audiences": ["own"]}, "maxExpirationSeconds": 7200, "mode": "reject"}'
+  run ask_pod "$(with_token ', "audience": "own", "expirationSeconds": 3607')" "$settings"
+  rejected 'one year (31536000 s)'
+}
+
+@test "setting fsGroup.ranges" {
+  settings='{"fsGroup": {"ranges": [{"min": 1000, "max": 2000}], "default": 1000}}'
+  run ask $special/pod-create-fsgroup-root.json "$settings"
+  rejected 'spec.securityContext.fsGroup: 0 is not an allowed group; choose one of 1000-2000'
+}
+
+@test "setting fsGroup.rule" {
+  run ask $special/pod-create-default-expiration.json '{"fsGroup": {"rule": "MayRunAs"}, "mode": "reject"}'
+  accepted
+}
+
+@test "setting exemptNamespaces" {
+  run ask $special/pod-create-plain.json '{"exemptNamespaces": ["pay*"], "mode": "reject"}'
+  accepted
+}
+
+@test "refuse a setting that doesn't exist" {
+  run ask $special/pod-create-plain.json '{"maxExpiration": 3600}'
+  refused 'maxExpiration: is not a setting; the nearest one is maxExpirationSeconds'
+}
+
+@test "refuse a setting of the wrong type" {
+  run ask $special/pod-create-plain.json '{"maxExpirationSeconds": "1h"}'
+  refused 'maxExpirationSeconds: is "1h", not an integer'
+}
+
+@test "refuse a bound that is out of range" {
+  run ask $special/pod-create-plain.json '{"maxExpirationSeconds": 599}'
+  refused 'maxExpirationSeconds: 599 is outside 600-4294967296 seconds'
+}
+
+@test "refuse the bound that the API server would extend" {
+  run ask $special/pod-create-plain.json '{"maxExpirationSeconds": 3607}'
+  refused 'maxExpirationSeconds: 3607 is the one lifetime that the API server extends to a year'
+}
+
+@test "refuse a mode that doesn't exist" {
+  run ask $special/pod-create-plain.json '{"mode": "enforce"}'
+  refused 'mode: is "enforce", not one of mutate, reject, warn'
+}
+
+@test "refuse all wrong settings at once" {
+  run ask $special/pod-create-plain.json '{"mode": 1, "fsGroup": {"ranges": [{"min": 2, "max": 1}], "default": 5}}'
+  refused 'mode: is 1, not one of mutate, reject, warn; fsGroup.ranges[0]: min 2 is over max 1; fsGroup.default: 5 is outside fsGroup.ranges'
+}
+
+@test "reject volumes that are no list" {
+  run ask_pod '{"volumes": {}}'
+  rejected 'spec.volumes: is an object, not a list'
+}
+
+@test "reject a lifetime that is a string" {
+  run ask_pod "$(with_token ', "expirationSeconds": "3600"')" '{"mode": "warn"}'
+  rejected "$injected: is \\\"3600\\\", not a 64-bit integer"
+}
+
+@test "reject a lifetime that is too large to read" {
+  run ask_pod "$(with_token ', "expirationSeconds": 10000000000000000000')"
+  rejected "$injected: is 10000000000000000000, not a 64-bit integer"
+}
+
+@test "reject a creation without an object" {
+  sed 's/"object":.*"oldObject"/"object":null,"oldObject"/' $special/pod-create-plain.json >"$BATS_TEST_TMPDIR/null.json"
+  run ask "$BATS_TEST_TMPDIR/null.json"
+  rejected 'object: is missing'
+}
