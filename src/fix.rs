@@ -1,7 +1,7 @@
 //! Edits on the original text of an object: only the members that have to change are written,
 //! every other byte stays as it came.
 
-use crate::json::{Lazy, view};
+use crate::json::Lazy;
 
 /// One edit.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,6 +11,13 @@ pub enum Edit<'a> {
         /// The part, a slice of the payload.
         at: &'a str,
         /// What comes there.
+        with: String,
+    },
+    /// Replaces a member of an object, key and value.
+    ReplaceMember {
+        /// Its value as it is now, a slice of the payload.
+        value: &'a str,
+        /// The new member, as JSON.
         with: String,
     },
     /// Adds a member to the Pod's `spec`, which has none of that name.
@@ -63,18 +70,10 @@ pub fn set<'a>(object: &'a str, members: &[Member<'a>]) -> Vec<Edit<'a>> {
     edits
 }
 
-view! {
-    /// The place of an object's `spec`.
-    Spec<'a> {
-        /// The text of `spec`.
-        "spec" => spec: Lazy<'a>,
-    }
-}
-
 /// A number of bytes that is enough for what edits write.
 pub fn added(edits: &[Edit]) -> usize {
     let length = |edit: &Edit| match edit {
-        Edit::Replace { with, .. } => with.len(),
+        Edit::Replace { with, .. } | Edit::ReplaceMember { with, .. } => with.len(),
         Edit::AddToSpec { .. } => 128,
     };
     edits.iter().map(length).sum()
@@ -83,17 +82,23 @@ pub fn added(edits: &[Edit]) -> usize {
 /// Appends the object with its edits to `out`. `None`, which no rule's edits should bring about,
 /// when an edit lies outside of the object or two of them overlap.
 pub fn apply<'a>(object: &'a str, edits: Vec<Edit<'a>>, out: &mut String) -> Option<()> {
+    let offset = |at: &str| at.as_ptr().addr().checked_sub(object.as_ptr().addr());
     let mut replacements = Vec::with_capacity(edits.len());
     for edit in edits {
         let (at, with) = match edit {
             Edit::Replace { at, with } => (at, with),
+            Edit::ReplaceMember { value, with } => {
+                let start = offset(value)?;
+                let key = key_start(object.get(..start)?)?;
+                (object.get(key..start + value.len())?, with)
+            }
             Edit::AddToSpec { key, members } => {
-                let spec = Lazy::whole(object).read::<Spec>().get()?.spec.text()?;
+                let spec = Lazy::whole(object).at(&["spec"]).text()?;
                 let members = members.iter().map(Member::to_json).collect::<Vec<_>>().join(",");
                 (&spec.strip_prefix('{')?[..0], format!("\"{key}\":{{{members}}},"))
             }
         };
-        let start = at.as_ptr().addr().checked_sub(object.as_ptr().addr())?;
+        let start = offset(at)?;
         replacements.push((start, start.checked_add(at.len())?, with));
     }
     replacements.sort_unstable_by_key(|(start, ..)| *start);
@@ -106,6 +111,14 @@ pub fn apply<'a>(object: &'a str, edits: Vec<Edit<'a>>, out: &mut String) -> Opt
     }
     out.push_str(object.get(copied..)?);
     Some(())
+}
+
+/// Where the key begins that stands before a value.
+fn key_start(before_value: &str) -> Option<usize> {
+    let key = before_value.trim_end().strip_suffix(':')?.trim_end().strip_suffix('"')?;
+    // A quote that belongs to the key follows an odd number of backslashes.
+    let escapes = |at: usize| key[..at].bytes().rev().take_while(|byte| *byte == b'\\').count();
+    key.rmatch_indices('"').map(|(at, _)| at).find(|at| escapes(*at) % 2 == 0)
 }
 
 #[cfg(test)]
@@ -146,6 +159,22 @@ mod tests {
         let edit = Edit::AddToSpec { key: "new", members: vec![member] };
         let expected = r#"{"x":{"spec":{}},"spec":{"new":{"a":1},"volumes":[]}}"#;
         assert_eq!(edited(object, vec![edit]).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_member_is_replaced_with_its_key() {
+        for object in [
+            r#"{"a":1,"secret":{"b":2},"c":3}"#,
+            r#"{"a":1,"secr\u0065t":{"b":2},"c":3}"#,
+            r#"{"a":1,"sec\"ret":{"b":2},"c":3}"#,
+            r#"{"a":1,"sec\\":{"b":2},"c":3}"#,
+            "{\"a\":1,\"secret\" :\n {\"b\":2},\"c\":3}",
+        ] {
+            let at = object.find("{\"b\"").unwrap();
+            let (value, with) = (&object[at..at + 7], r#""new":4"#.to_owned());
+            let edits = vec![Edit::ReplaceMember { value, with }];
+            assert_eq!(edited(object, edits).as_deref(), Some(r#"{"a":1,"new":4,"c":3}"#));
+        }
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl<'de> FromJson<'de> for Cow<'de, str> {
     }
 }
 
-impl<'de, T: FromJson<'de>> FromJson<'de> for Vec<Read<T>> {
+impl<'de, E: Deserialize<'de>> FromJson<'de> for Vec<E> {
     const EXPECTED: &'static str = "a list";
 
     fn from_seq<A: SeqAccess<'de>>(mut list: A) -> Result<Read<Self>, A::Error> {
@@ -221,6 +221,17 @@ impl<'a> Lazy<'a> {
         read.map_or(Read::Absent, |read| read.unwrap_or(Read::Wrong("not JSON we can read")))
     }
 
+    /// The member at the end of a path of keys.
+    pub fn at(self, keys: &[&str]) -> Self {
+        keys.iter().fold(self, |object, key| match object.read() {
+            Read::Is(Members(mut members)) => {
+                let member = members.iter().position(|(name, _)| name == key);
+                member.map_or(Self(None), |i| members.swap_remove(i).1)
+            }
+            Read::Absent | Read::Wrong(_) => Self(None),
+        })
+    }
+
     /// Its text in the payload.
     pub const fn text(self) -> Option<&'a str> {
         self.0
@@ -277,8 +288,8 @@ impl<'de: 'a, 'a, T: FromJson<'a>> Deserialize<'de> for Editable<'a, T> {
 /// finding: `spec.volumes[2].projected`.
 #[derive(Debug, Clone, Copy)]
 pub enum Path<'p> {
-    /// The object itself.
-    Object,
+    /// What is at the end of these keys, from the object; the object itself when there are none.
+    Keys(&'p [&'p str]),
     /// A member of the object at the parent's path.
     Member(&'p Path<'p>, &'p str),
     /// An element of the list at the parent's path.
@@ -286,6 +297,9 @@ pub enum Path<'p> {
 }
 
 impl<'p> Path<'p> {
+    /// The path of the object itself.
+    pub const OBJECT: Self = Path::Keys(&[]);
+
     /// The path of a member.
     pub const fn member(&'p self, key: &'p str) -> Self {
         Path::Member(self, key)
@@ -300,8 +314,9 @@ impl<'p> Path<'p> {
 impl fmt::Display for Path<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Path::Object => f.write_str("object"),
-            Path::Member(Path::Object, key) => f.write_str(key),
+            Path::Keys([]) => f.write_str("object"),
+            Path::Keys(keys) => f.write_str(&keys.join(".")),
+            Path::Member(Path::Keys([]), key) => f.write_str(key),
             Path::Member(parent, key) => write!(f, "{parent}.{key}"),
             Path::Element(parent, index) => write!(f, "{parent}[{index}]"),
         }
@@ -360,7 +375,7 @@ impl<'a, T: FromJson<'a> + Misreads> Misreads for Read<T> {
     }
 }
 
-impl<'a, T: FromJson<'a> + Misreads> Misreads for Vec<Read<T>> {
+impl<E: Misreads> Misreads for Vec<E> {
     fn misreads(&self, at: &Path, report: &mut Vec<Misread>) {
         for (i, element) in self.iter().enumerate() {
             element.misreads(&at.element(i), report);
@@ -445,24 +460,24 @@ pub(crate) use view;
 
 /// The members of an object whose names aren't known beforehand, such as annotations.
 #[derive(Debug, Default)]
-pub struct Entries<'a>(Vec<(Cow<'a, str>, Text<'a>)>);
+pub struct Members<'a, T>(Vec<(Cow<'a, str>, T)>);
 
-impl Entries<'_> {
-    /// The string under a key; the last one when there are several, as in the API server.
-    pub fn get(&self, key: &str) -> Option<&str> {
+impl<T> Members<'_, Read<T>> {
+    /// The value under a key; the last one when there are several, as in the API server.
+    pub fn get(&self, key: &str) -> Option<&T> {
         let (_, value) = self.0.iter().rev().find(|(name, _)| name == key)?;
-        value.get().map(|text| &**text)
+        value.get()
     }
 }
 
-impl<'de> FromJson<'de> for Entries<'de> {
+impl<'de, T: Deserialize<'de>> FromJson<'de> for Members<'de, T> {
     const EXPECTED: &'static str = "an object";
 
     fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Read<Self>, A::Error> {
-        let mut entries = Vec::new();
+        let mut members = Vec::new();
         while let Some(key) = next_key(&mut map)? {
-            entries.push((key, map.next_value()?));
+            members.push((key, map.next_value()?));
         }
-        Ok(Read::Is(Self(entries)))
+        Ok(Read::Is(Self(members)))
     }
 }

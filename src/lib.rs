@@ -12,6 +12,8 @@ use wapc_guest::{CallResult, register_function};
 
 pub mod fix;
 pub mod json;
+pub mod lookup;
+pub mod objects;
 pub mod pattern;
 pub mod pod_spec;
 pub mod request;

@@ -3,7 +3,7 @@
 //! The names are those of `k8s.io/api/core/v1`; a test compares them with k8s-openapi's types.
 
 use crate::json::{
-    Editable, Entries, FromJson, Int, Lazy, List, Misread, Misreads, Path, Read, Text, next_key,
+    Editable, FromJson, Int, Lazy, List, Members, Misread, Misreads, Path, Read, Text, next_key,
     twice, view,
 };
 use serde::de::{IgnoredAny, MapAccess};
@@ -37,7 +37,7 @@ pub(crate) const PERSISTENT: [&str; 21] = [
 ];
 
 view! {
-    /// `v1 Pod`
+    /// `v1 Pod`, and `PodTemplateSpec`, which is a Pod without a status
     Pod<'a> {
         /// The name, the annotations.
         "metadata" => metadata: Read<Metadata<'a>>,
@@ -47,20 +47,44 @@ view! {
 }
 
 impl Pod<'_> {
+    /// The service account that it runs as; `None` when that can't be read.
+    pub fn service_account(&self) -> Option<&str> {
+        let spec = self.spec.get()?;
+        for name in [&spec.service_account_name, &spec.service_account] {
+            match name {
+                Read::Is(name) if !name.is_empty() => return Some(name),
+                Read::Wrong(_) => return None,
+                Read::Is(_) | Read::Absent => {}
+            }
+        }
+        Some("default")
+    }
+
+    /// The annotation under a key.
+    pub fn annotation(&self, key: &str) -> Option<String> {
+        self.metadata.get()?.annotation(key)
+    }
+
     /// True for the kubelet's mirrors of its static Pods. They can hold no token: the API server
     /// refuses it (`plugin/pkg/admission/serviceaccount`, `Validate`).
     pub fn is_mirror(&self) -> bool {
-        let annotations = self.metadata.get().map(|metadata| metadata.annotations.read());
-        let annotations: Option<&Entries> = annotations.as_ref().and_then(Read::get);
-        annotations.is_some_and(|them| them.get("kubernetes.io/config.mirror").is_some())
+        self.annotation("kubernetes.io/config.mirror").is_some()
     }
 }
 
 view! {
     /// `ObjectMeta`
     Metadata<'a> {
-        /// Read only for an object that breaks a rule.
+        /// Read only when somebody asks for one.
         "annotations" => annotations: Lazy<'a>,
+    }
+}
+
+impl Metadata<'_> {
+    /// The annotation under a key.
+    pub fn annotation(&self, key: &str) -> Option<String> {
+        let annotations: Read<Members<Text>> = self.annotations.read();
+        annotations.get()?.get(key).map(|value| value.clone().into_owned())
     }
 }
 
@@ -79,14 +103,28 @@ view! {
         "securityContext" => security_context: Editable<'a, PodSecurityContext<'a>>,
         /// The operating system that the Pod is for.
         "os" => os: Read<PodOs<'a>>,
+        /// The service account that the Pod runs as.
+        "serviceAccountName" => service_account_name: Text<'a>,
+        /// The same under its old name, which counts when the other is empty
+        /// (`pkg/apis/core/v1/conversion.go`).
+        "serviceAccount" => service_account: Text<'a>,
     }
 }
 
 impl<'a> PodSpec<'a> {
+    /// The lists of containers with their names.
+    pub fn container_lists(&self) -> [(&'static str, &List<Container<'a>>); 3] {
+        [
+            ("containers", &self.containers),
+            ("initContainers", &self.init_containers),
+            ("ephemeralContainers", &self.ephemeral_containers),
+        ]
+    }
+
     /// All containers that can reach the Pod's volumes.
     pub fn all_containers(&self) -> impl Iterator<Item = &Container<'a>> {
-        let lists = [&self.containers, &self.init_containers, &self.ephemeral_containers];
-        lists.into_iter().flat_map(|list| list.elements().map(|(_, container)| container))
+        let lists = self.container_lists().into_iter();
+        lists.flat_map(|(_, list)| list.elements().map(|(_, container)| container))
     }
 
     /// True for Pods that must not set any of Linux' security settings.
@@ -118,8 +156,58 @@ view! {
 view! {
     /// `Container` and `EphemeralContainer`
     Container<'a> {
+        /// Its name, unique in the Pod.
+        "name" => name: Text<'a>,
+        /// The variables that it gets one by one.
+        "env" => env: List<EnvVar<'a>>,
+        /// The variables that it gets by the set.
+        "envFrom" => env_from: List<EnvFromSource<'a>>,
+        /// Where it sees which volume.
+        "volumeMounts" => volume_mounts: List<VolumeMount<'a>>,
         /// The container's own security context.
         "securityContext" => security_context: Read<SecurityContext<'a>>,
+    }
+}
+
+view! {
+    /// `EnvVar`
+    EnvVar<'a> {
+        /// Where the value comes from.
+        "valueFrom" => value_from: Read<EnvVarSource<'a>>,
+    }
+}
+
+view! {
+    /// `EnvVarSource`
+    EnvVarSource<'a> {
+        /// One key of a Secret.
+        "secretKeyRef" => secret_key_ref: Read<SecretRef<'a>>,
+    }
+}
+
+view! {
+    /// `EnvFromSource`
+    EnvFromSource<'a> {
+        /// All keys of a Secret.
+        "secretRef" => secret_ref: Read<SecretRef<'a>>,
+    }
+}
+
+view! {
+    /// `SecretKeySelector`, `SecretEnvSource` and `SecretProjection`: a Secret by its name
+    SecretRef<'a> {
+        /// The Secret's name.
+        "name" => name: Text<'a>,
+    }
+}
+
+view! {
+    /// `VolumeMount`
+    VolumeMount<'a> {
+        /// The volume's name.
+        "name" => name: Text<'a>,
+        /// Where the container sees it.
+        "mountPath" => mount_path: Text<'a>,
     }
 }
 
@@ -138,6 +226,8 @@ pub struct Volume<'a> {
     pub name: Text<'a>,
     /// Several sources in one folder, tokens among them.
     pub projected: Read<ProjectedVolumeSource<'a>>,
+    /// A Secret's keys as files.
+    pub secret: Editable<'a, SecretVolumeSource<'a>>,
     /// The name of the source when the volume may outlive the Pod.
     pub persistent: Option<&'static str>,
 }
@@ -162,6 +252,8 @@ impl<'a> FromJson<'a> for Volume<'a> {
                 "name" => volume.name = map.next_value()?,
                 "projected" if !volume.projected.is_absent() => return Err(twice("projected")),
                 "projected" => volume.projected = map.next_value()?,
+                "secret" if !volume.secret.is_absent() => return Err(twice("secret")),
+                "secret" => volume.secret = map.next_value()?,
                 key => match PERSISTENT.iter().find(|source| **source == key) {
                     Some(source) if !map.next_value::<Lazy>()?.is_absent() => {
                         volume.persistent = Some(source);
@@ -181,6 +273,31 @@ impl Misreads for Volume<'_> {
     fn misreads(&self, at: &Path, report: &mut Vec<Misread>) {
         self.name.misreads(&at.member("name"), report);
         self.projected.misreads(&at.member("projected"), report);
+        self.secret.misreads(&at.member("secret"), report);
+    }
+}
+
+view! {
+    /// `SecretVolumeSource`
+    SecretVolumeSource<'a> {
+        /// The Secret's name.
+        "secretName" => secret_name: Text<'a>,
+        /// The keys that become files, when not all do.
+        "items" => items: List<KeyToPath<'a>>,
+        /// The mode of the files; 420, which is 0644, when absent.
+        "defaultMode" => default_mode: Int<'a>,
+    }
+}
+
+view! {
+    /// `KeyToPath`
+    KeyToPath<'a> {
+        /// The key.
+        "key" => key: Text<'a>,
+        /// The file, from the volume's root.
+        "path" => path: Text<'a>,
+        /// The file's own mode.
+        "mode" => mode: Int<'a>,
     }
 }
 
@@ -197,6 +314,8 @@ view! {
     VolumeProjection<'a> {
         /// A token that the kubelet asks for and renews.
         "serviceAccountToken" => service_account_token: TokenProjection<'a>,
+        /// A Secret's keys as files.
+        "secret" => secret: Read<SecretRef<'a>>,
     }
 }
 

@@ -4,10 +4,14 @@
 //! in everything that policy-server and kwctl write; if it ever comes later, the object is read
 //! in a second pass.
 
-use crate::json::{FromJson, Lazy, Misread, Misreads, Path, Read, Text, next_key, twice, view};
-use crate::pod_spec::Pod;
+use crate::json::{
+    FromJson, Lazy, List, Misread, Misreads, Path, Read, Text, next_key, twice, view,
+};
+use crate::objects::{CronJob, CsiDriver, PodTemplate, Secret, TokenRequest, Workload};
+use crate::pod_spec::{Container, Pod};
 use crate::target::Kind;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess};
+use std::borrow::Cow;
 
 view! {
     /// The payload of the waPC call `validate`.
@@ -35,6 +39,8 @@ pub struct Request<'a> {
     pub name: Text<'a>,
     /// The object as it will be.
     pub object: Object<'a>,
+    /// The object as it is, when it is being updated.
+    pub old_object: Lazy<'a>,
 }
 
 view! {
@@ -56,18 +62,89 @@ pub enum Object<'a> {
     /// A kind that no rule is about.
     Skipped,
     /// `v1 Pod`
-    Pod(Read<Pod<'a>>),
+    Pod(Box<Read<Pod<'a>>>),
+    /// A kind with a Pod's template in `spec.template`.
+    Workload(Box<Read<Workload<'a>>>),
+    /// `batch/v1 CronJob`
+    CronJob(Box<Read<CronJob<'a>>>),
+    /// `v1 PodTemplate`
+    PodTemplate(Box<Read<PodTemplate<'a>>>),
+    /// `authentication.k8s.io/v1 TokenRequest`
+    TokenRequest(Box<Read<TokenRequest<'a>>>),
+    /// `v1 Secret`
+    Secret(Box<Read<Secret<'a>>>),
+    /// `storage.k8s.io/v1 CSIDriver`
+    CsiDriver(Box<Read<CsiDriver<'a>>>),
 }
 
 impl<'a> Object<'a> {
     fn read_as<D: Deserializer<'a>>(kind: Option<Kind>, object: D) -> Result<Self, D::Error> {
         Ok(match kind {
-            Some(Kind::Pod) => Object::Pod(Read::deserialize(object)?),
+            Some(Kind::Pod) => Self::Pod(Deserialize::deserialize(object)?),
+            Some(Kind::Workload) => Self::Workload(Deserialize::deserialize(object)?),
+            Some(Kind::CronJob) => Self::CronJob(Deserialize::deserialize(object)?),
+            Some(Kind::PodTemplate) => Self::PodTemplate(Deserialize::deserialize(object)?),
+            Some(Kind::TokenRequest) => Self::TokenRequest(Deserialize::deserialize(object)?),
+            Some(Kind::Secret) => Self::Secret(Deserialize::deserialize(object)?),
+            Some(Kind::CsiDriver) => Self::CsiDriver(Deserialize::deserialize(object)?),
             None => {
                 IgnoredAny::deserialize(object)?;
-                Object::Skipped
+                Self::Skipped
             }
         })
+    }
+
+    /// The keys that lead to the Pod, or to the template of Pods, in the object.
+    pub const fn pod_path(&self) -> &'static [&'static str] {
+        match self {
+            Self::Workload(_) => &["spec", "template"],
+            Self::CronJob(_) => &["spec", "jobTemplate", "spec", "template"],
+            Self::PodTemplate(_) => &["template"],
+            _ => &[],
+        }
+    }
+
+    /// The Pod, or the template of Pods, when it is there and readable.
+    pub fn pod(&self) -> Option<&Pod<'a>> {
+        match self {
+            Self::Pod(pod) => pod.get(),
+            Self::Workload(workload) => workload.get()?.spec.get()?.template.get(),
+            Self::CronJob(it) => {
+                it.get()?.spec.get()?.job_template.get()?.spec.get()?.template.get()
+            }
+            Self::PodTemplate(it) => it.get()?.template.get(),
+            _ => None,
+        }
+    }
+
+    /// True when the object isn't there.
+    pub fn is_absent(&self) -> bool {
+        match self {
+            Self::Absent => true,
+            Self::Skipped => false,
+            Self::Pod(it) => it.is_absent(),
+            Self::Workload(it) => it.is_absent(),
+            Self::CronJob(it) => it.is_absent(),
+            Self::PodTemplate(it) => it.is_absent(),
+            Self::TokenRequest(it) => it.is_absent(),
+            Self::Secret(it) => it.is_absent(),
+            Self::CsiDriver(it) => it.is_absent(),
+        }
+    }
+}
+
+impl Misreads for Object<'_> {
+    fn misreads(&self, at: &Path, report: &mut Vec<Misread>) {
+        match self {
+            Self::Absent | Self::Skipped => {}
+            Self::Pod(it) => it.misreads(at, report),
+            Self::Workload(it) => it.misreads(at, report),
+            Self::CronJob(it) => it.misreads(at, report),
+            Self::PodTemplate(it) => it.misreads(at, report),
+            Self::TokenRequest(it) => it.misreads(at, report),
+            Self::Secret(it) => it.misreads(at, report),
+            Self::CsiDriver(it) => it.misreads(at, report),
+        }
     }
 }
 
@@ -107,6 +184,8 @@ impl<'a> FromJson<'a> for Request<'a> {
                 "object" => {
                     request.object = map.next_value_seed(ObjectOf(Kind::of(&request.kind)))?;
                 }
+                "oldObject" if !request.old_object.is_absent() => return Err(twice("oldObject")),
+                "oldObject" => request.old_object = map.next_value()?,
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -118,6 +197,25 @@ impl<'a> FromJson<'a> for Request<'a> {
                 .map_err(serde::de::Error::custom)?;
         }
         Ok(Read::Is(request))
+    }
+}
+
+impl<'a> Request<'a> {
+    /// The service account that the request is about; `None` when there is none or it can't be
+    /// read.
+    pub fn service_account(&self) -> Option<Cow<'_, str>> {
+        match &self.object {
+            Object::TokenRequest(_) => self.name.get().map(|name| Cow::Borrowed(&**name)),
+            Object::Secret(secret) => {
+                secret.get()?.metadata.get()?.annotation(Secret::OWNER).map(Cow::Owned)
+            }
+            object => object.pod()?.service_account().map(Cow::Borrowed),
+        }
+    }
+
+    /// The ephemeral containers that the Pod has already. They can't change any more.
+    pub fn old_ephemeral_containers(&self) -> List<Container<'a>> {
+        self.old_object.at(&["spec", "ephemeralContainers"]).read()
     }
 }
 

@@ -28,6 +28,11 @@ const GROUP_RULES: [(&str, GroupRule); 3] = [
     ("RunAsAny", GroupRule::RunAsAny),
 ];
 
+const LEGACY_RULES: [(&str, LegacyRule); 2] =
+    [("Reject", LegacyRule::Reject), ("Allow", LegacyRule::Allow)];
+
+const DETECT: [(&str, Detect); 2] = [("Name", Detect::Name), ("Lookup", Detect::Lookup)];
+
 const PERSISTENT_VOLUMES: [(&str, PersistentVolumes); 3] = [
     ("Leave", PersistentVolumes::Leave),
     ("Set", PersistentVolumes::Set),
@@ -48,10 +53,18 @@ pub struct Settings {
     pub allowed_audiences: Option<Vec<String>>,
     /// How the API server is run.
     pub api_server: ApiServer,
+    /// What to do about tokens that never expire.
+    pub legacy_tokens: LegacyTokens,
     /// The groups that may read tokens.
     pub fs_group: FsGroup,
     /// Patterns of the namespaces that the policy leaves alone.
     pub exempt_namespaces: Vec<String>,
+    /// The service accounts that the policy leaves alone.
+    pub exempt_service_accounts: Vec<AccountPattern>,
+    /// The annotation with which a Pod, or a template, takes itself out when it is `"true"`.
+    pub opt_out_annotation: Option<String>,
+    /// Other settings for some namespaces; the first match wins.
+    pub overrides: Vec<Override>,
 }
 
 /// What to do about a violation.
@@ -81,6 +94,53 @@ pub struct ApiServer {
     pub extends_tokens: bool,
     /// Its `--api-audiences`.
     pub audiences: Vec<String>,
+}
+
+/// What to do about tokens that never expire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LegacyTokens {
+    /// Whether they are a violation.
+    pub rule: LegacyRule,
+    /// How a Secret with a token is told from others.
+    pub detect: Detect,
+}
+
+/// Whether tokens that never expire are a violation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LegacyRule {
+    /// They are.
+    Reject,
+    /// They are not.
+    Allow,
+}
+
+/// How a Secret with a token is told from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detect {
+    /// By its name, or by where a container mounts it.
+    Name,
+    /// By its type, which the cluster tells.
+    Lookup,
+}
+
+/// Some service accounts: a pattern for the namespace and one for the name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountPattern {
+    /// The pattern of the namespace.
+    pub namespace: String,
+    /// The pattern of the name.
+    pub name: String,
+}
+
+/// Other settings for some namespaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Override {
+    /// Patterns of the namespaces.
+    pub namespaces: Vec<String>,
+    /// What to do about a violation, if that is different.
+    pub mode: Option<Mode>,
+    /// The bound, in seconds, for every audience without one of its own, if that is different.
+    pub max_expiration_seconds: Option<i64>,
 }
 
 /// The groups that may read tokens.
@@ -142,8 +202,12 @@ impl Default for Settings {
             audiences: Vec::new(),
             allowed_audiences: None,
             api_server: ApiServer { extends_tokens: true, audiences: Vec::new() },
+            legacy_tokens: LegacyTokens { rule: LegacyRule::Reject, detect: Detect::Name },
             fs_group: FsGroup::default(),
             exempt_namespaces: Vec::new(),
+            exempt_service_accounts: Vec::new(),
+            opt_out_annotation: None,
+            overrides: Vec::new(),
         }
     }
 }
@@ -209,9 +273,30 @@ impl Settings {
             || self.allowed_audiences.as_ref().is_none_or(|allowed| any(allowed, audience))
     }
 
-    /// True for a namespace that the policy leaves alone.
-    pub fn exempts(&self, namespace: &str) -> bool {
-        any(&self.exempt_namespaces, namespace)
+    /// True for a namespace that the policy leaves alone. What is in no namespace is in none of
+    /// these.
+    pub fn exempts_namespace(&self, namespace: &str) -> bool {
+        !namespace.is_empty() && any(&self.exempt_namespaces, namespace)
+    }
+
+    /// True for a service account that the policy leaves alone.
+    pub fn exempts_service_account(&self, namespace: &str, name: &str) -> bool {
+        self.exempt_service_accounts.iter().any(|account| {
+            pattern::matches(&account.namespace, namespace) && pattern::matches(&account.name, name)
+        })
+    }
+
+    /// The settings for a namespace: the first override that is about it counts.
+    #[must_use]
+    pub fn for_namespace(mut self, namespace: &str) -> Self {
+        let mut overrides = std::mem::take(&mut self.overrides).into_iter();
+        let about = |it: &Override| !namespace.is_empty() && any(&it.namespaces, namespace);
+        if let Some(found) = overrides.find(about) {
+            self.mode = found.mode.unwrap_or(self.mode);
+            let seconds = found.max_expiration_seconds;
+            self.max_expiration_seconds = seconds.unwrap_or(self.max_expiration_seconds);
+        }
+        self
     }
 
     /// Reads settings from JSON.
@@ -227,7 +312,8 @@ impl Settings {
     }
 
     fn from_section(it: &mut Section) -> Self {
-        let Self { mode, max_expiration_seconds, api_server, fs_group, .. } = Self::default();
+        let Self { mode, max_expiration_seconds, api_server, legacy_tokens, fs_group, .. } =
+            Self::default();
         Self {
             mode: it.choice("mode", &MODES).unwrap_or(mode),
             max_expiration_seconds: it
@@ -237,7 +323,13 @@ impl Settings {
             allowed_audiences: it.strings("allowedAudiences"),
             api_server: it.section("apiServer", ApiServer::from_section).unwrap_or(api_server),
             fs_group: it.section("fsGroup", FsGroup::from_section).unwrap_or(fs_group),
+            legacy_tokens: it
+                .section("legacyTokens", LegacyTokens::from_section)
+                .unwrap_or(legacy_tokens),
             exempt_namespaces: it.strings("exemptNamespaces").unwrap_or_default(),
+            exempt_service_accounts: AccountPattern::list(it),
+            opt_out_annotation: it.string("optOutAnnotation"),
+            overrides: it.list("overrides", Override::from_section).unwrap_or_default(),
         }
     }
 
@@ -263,6 +355,15 @@ impl Settings {
             for (i, pattern) in patterns.iter().enumerate() {
                 check_pattern(&format!("{at}[{i}]"), pattern, problems);
             }
+        }
+        for (i, it) in self.exempt_service_accounts.iter().enumerate() {
+            it.check(&format!("exemptServiceAccounts[{i}]"), problems);
+        }
+        if let Some(key) = &self.opt_out_annotation {
+            check_annotation("optOutAnnotation", key, problems);
+        }
+        for (i, it) in self.overrides.iter().enumerate() {
+            it.check(&format!("overrides[{i}]"), extends, problems);
         }
         self.fs_group.check(problems);
     }
@@ -295,6 +396,69 @@ impl ApiServer {
         Self {
             extends_tokens: it.boolean("extendsTokens").unwrap_or(true),
             audiences: it.strings("audiences").unwrap_or_default(),
+        }
+    }
+}
+
+impl LegacyTokens {
+    fn from_section(it: &mut Section) -> Self {
+        let default = Settings::default().legacy_tokens;
+        Self {
+            rule: it.choice("rule", &LEGACY_RULES).unwrap_or(default.rule),
+            detect: it.choice("detect", &DETECT).unwrap_or(default.detect),
+        }
+    }
+}
+
+impl AccountPattern {
+    fn list(it: &mut Section) -> Vec<Self> {
+        let accounts = it.strings("exemptServiceAccounts").unwrap_or_default();
+        accounts.into_iter().map(Self::from).collect()
+    }
+
+    fn check(&self, path: &str, problems: &mut Vec<String>) {
+        let Self { namespace, name } = self;
+        if namespace.is_empty() || name.is_empty() || name.contains('/') {
+            let shown = if name.is_empty() && !namespace.contains('/') {
+                namespace.clone()
+            } else {
+                format!("{namespace}/{name}")
+            };
+            problems.push(format!("{path}: {} is not of the form namespace/name", Quoted(&shown)));
+        }
+    }
+}
+
+impl From<String> for AccountPattern {
+    fn from(text: String) -> Self {
+        match text.split_once('/') {
+            Some((namespace, name)) => Self { namespace: namespace.into(), name: name.into() },
+            None => Self { namespace: text, name: String::new() },
+        }
+    }
+}
+
+impl Override {
+    fn from_section(it: &mut Section) -> Self {
+        Self {
+            namespaces: it
+                .required("namespaces", Section::strings)
+                .unwrap_or_else(|| vec![it.path_of("namespaces")]),
+            mode: it.choice("mode", &MODES),
+            max_expiration_seconds: it.integer("maxExpirationSeconds"),
+        }
+    }
+
+    fn check(&self, path: &str, extends: bool, problems: &mut Vec<String>) {
+        let namespaces = format!("{path}.namespaces");
+        if self.namespaces.is_empty() {
+            problems.push(format!("{namespaces}: is empty"));
+        }
+        for (i, pattern) in self.namespaces.iter().enumerate() {
+            check_pattern(&format!("{namespaces}[{i}]"), pattern, problems);
+        }
+        if let Some(seconds) = self.max_expiration_seconds {
+            check_lifetime(&format!("{path}.maxExpirationSeconds"), seconds, extends, problems);
         }
     }
 }
@@ -366,6 +530,22 @@ fn check_pattern(path: &str, pattern: &str, problems: &mut Vec<String>) {
     }
 }
 
+/// The API server's form of a key (`k8s.io/apimachinery/pkg/util/validation`, `IsQualifiedName`),
+/// less its limits of length.
+fn check_annotation(path: &str, key: &str, problems: &mut Vec<String>) {
+    let (prefix, name) = key.split_once('/').unwrap_or(("x", key));
+    let fits = |part: &str| {
+        let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+        let inner = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        edge(part.chars().next()) && edge(part.chars().next_back()) && part.chars().all(inner)
+    };
+    if !fits(prefix) || !fits(name) {
+        let example = "tokens.example.com/exempt";
+        let key = Quoted(key);
+        problems.push(format!("{path}: {key} is not the key of an annotation, such as {example}"));
+    }
+}
+
 fn span(range: &RangeInclusive<i64>) -> String {
     format!("{}-{}", range.start(), range.end())
 }
@@ -398,7 +578,14 @@ mod tests {
                 "rule": "MayRunAs", "ranges": [{"min": 1, "max": 2}, {"min": 5, "max": 5}],
                 "default": 5, "persistentVolumes": "Set"
             },
-            "exemptNamespaces": ["kube-*"]
+            "legacyTokens": {"rule": "Allow", "detect": "Lookup"},
+            "exemptNamespaces": ["kube-*"],
+            "exemptServiceAccounts": ["ci-*/builder"],
+            "optOutAnnotation": "tokens.example.com/exempt",
+            "overrides": [
+                {"namespaces": ["ci-*"], "mode": "reject", "maxExpirationSeconds": 86400},
+                {"namespaces": ["a", "b"]}
+            ]
         }"#;
         let expected = Settings {
             mode: Mode::Warn,
@@ -415,7 +602,22 @@ mod tests {
                 default: Some(5),
                 persistent_volumes: PersistentVolumes::Set,
             },
+            legacy_tokens: LegacyTokens { rule: LegacyRule::Allow, detect: Detect::Lookup },
             exempt_namespaces: vec!["kube-*".to_owned()],
+            exempt_service_accounts: vec!["ci-*/builder".to_owned().into()],
+            opt_out_annotation: Some("tokens.example.com/exempt".to_owned()),
+            overrides: vec![
+                Override {
+                    namespaces: vec!["ci-*".to_owned()],
+                    mode: Some(Mode::Reject),
+                    max_expiration_seconds: Some(86400),
+                },
+                Override {
+                    namespaces: vec!["a".to_owned(), "b".to_owned()],
+                    mode: None,
+                    max_expiration_seconds: None,
+                },
+            ],
         };
         assert_eq!(Settings::read(json), Ok(expected));
     }
@@ -507,6 +709,54 @@ mod tests {
             ),
             (r#"{"apiServer": {"audiences": [""]}}"#, "apiServer.audiences[0]: is empty"),
             (r#"{"exemptNamespaces": [""]}"#, "exemptNamespaces[0]: is empty"),
+            (
+                r#"{"legacyTokens": {"rule": "Deny", "detect": "Type"}}"#,
+                "legacyTokens.rule: is \"Deny\", not one of Reject, Allow; legacyTokens.detect: is \"Type\", not one of Name, Lookup",
+            ),
+            (
+                r#"{"exemptServiceAccounts": ["builder"]}"#,
+                "exemptServiceAccounts[0]: \"builder\" is not of the form namespace/name",
+            ),
+            (
+                r#"{"exemptServiceAccounts": ["/builder"]}"#,
+                "exemptServiceAccounts[0]: \"/builder\" is not of the form",
+            ),
+            (
+                r#"{"exemptServiceAccounts": ["ci/"]}"#,
+                "exemptServiceAccounts[0]: \"ci\" is not of the form",
+            ),
+            (
+                r#"{"exemptServiceAccounts": ["a/b/c"]}"#,
+                "exemptServiceAccounts[0]: \"a/b/c\" is not of the form",
+            ),
+            (r#"{"exemptServiceAccounts": [""]}"#, "exemptServiceAccounts[0]: \"\" is not of the"),
+            (
+                r#"{"optOutAnnotation": ""}"#,
+                "optOutAnnotation: \"\" is not the key of an annotation",
+            ),
+            (
+                r#"{"optOutAnnotation": "a/b/c"}"#,
+                "optOutAnnotation: \"a/b/c\" is not the key of an annotation",
+            ),
+            (
+                r#"{"optOutAnnotation": "exempt me"}"#,
+                "optOutAnnotation: \"exempt me\" is not the key of an annotation",
+            ),
+            (r#"{"overrides": [{}]}"#, "overrides[0].namespaces: is missing"),
+            (r#"{"overrides": [{"namespaces": []}]}"#, "overrides[0].namespaces: is empty"),
+            (r#"{"overrides": [{"namespaces": [""]}]}"#, "overrides[0].namespaces[0]: is empty"),
+            (
+                r#"{"overrides": [{"namespaces": ["a"], "mode": "monitor"}]}"#,
+                "overrides[0].mode: is \"monitor\", not one of",
+            ),
+            (
+                r#"{"overrides": [{"namespaces": ["a"], "maxExpirationSeconds": 3607}]}"#,
+                "overrides[0].maxExpirationSeconds: 3607 is the one lifetime",
+            ),
+            (
+                r#"{"overrides": [{"namespaces": ["a"], "fsGroup": {}}]}"#,
+                "overrides[0].fsGroup: is not a setting",
+            ),
             (
                 r#"{"fsGroup": {"rule": "MustRun"}}"#,
                 "fsGroup.rule: is \"MustRun\", not one of MustRunAs, MayRunAs, RunAsAny",

@@ -1,13 +1,16 @@
 //! Findings and the mode become a response.
 
 use crate::fix::{self, Edit};
-use crate::json::{Lazy, Misread, Misreads, Path, Read, view};
+use crate::json::{Lazy, Misread, Misreads, Path, Read};
+use crate::lookup::{Cluster, Host};
 use crate::pod_spec::Pod;
 use crate::request::{Payload, Request};
-use crate::rules::{self, Finding, READABLE, Remedy};
+use crate::rules::{self, Context, Finding, Remedy};
 use crate::settings::{Mode, Settings};
 use crate::target::Target;
+use kubewarden_policy_sdk::accept_request as accept;
 use kubewarden_policy_sdk::{logging::KubewardenDrain, response::ValidationResponse};
+use serde_json::Value;
 use slog::{Logger, info, o};
 use std::collections::{BTreeSet, HashMap};
 use wapc_guest::CallResult;
@@ -17,9 +20,17 @@ use wapc_guest::CallResult;
 /// # Errors
 /// Never for what stands in the payload.
 pub fn on(payload: &[u8]) -> CallResult {
+    with_cluster(payload, &Host)
+}
+
+/// The response to a payload, with somebody else to answer questions about the cluster.
+///
+/// # Errors
+/// Never for what stands in the payload.
+pub fn with_cluster(payload: &[u8], cluster: &dyn Cluster) -> CallResult {
     match std::str::from_utf8(payload) {
         Ok(payload) => match serde_json::from_str(payload) {
-            Ok(read) => on_payload(payload, &read),
+            Ok(read) => on_payload(payload, &read, cluster),
             Err(e) => reject(None, &[unreadable("request", format!("can't be read: {e}"))]),
         },
         Err(e) => reject(None, &[unreadable("request", format!("is not UTF-8: {e}"))]),
@@ -30,35 +41,72 @@ fn unreadable(path: &str, message: String) -> Finding<'static> {
     Misread { path: path.to_owned(), message }.into()
 }
 
-fn on_payload(payload: &str, read: &Read<Payload>) -> CallResult {
+fn on_payload(payload: &str, read: &Read<Payload>, cluster: &dyn Cluster) -> CallResult {
     let Some(Payload { request: Read::Is(request), settings }) = read.get() else {
         return reject(None, &[unreadable("request", "is missing or no object".to_owned())]);
     };
     let mut misreads = Vec::new();
-    request.misreads(&Path::Object.member("request"), &mut misreads);
+    request.misreads(&Path::Keys(&["request"]), &mut misreads);
     if !misreads.is_empty() {
         let findings: Vec<_> = misreads.into_iter().map(Finding::from).collect();
         return reject(Some(request), &findings);
     }
-    match Target::of(request) {
-        Target::Nothing => kubewarden_policy_sdk::accept_request(),
-        Target::Pod(pod) => on_pod(payload, request, pod, *settings),
+    let Some(target) = Target::of(request) else { return accept() };
+    match Settings::read(settings.text().unwrap_or("null")) {
+        Ok(settings) => on_request(payload, request, target, settings, cluster),
+        Err(message) => reject(Some(request), &[unreadable("settings", message)]),
     }
 }
 
-fn on_pod(payload: &str, request: &Request, pod: &Read<Pod>, settings: Lazy) -> CallResult {
-    let settings = match Settings::read(settings.text().unwrap_or("null")) {
-        Ok(settings) => settings,
-        Err(message) => return reject(Some(request), &[unreadable("settings", message)]),
-    };
-    if settings.exempts(request.namespace.or_empty()) {
-        return kubewarden_policy_sdk::accept_request();
+fn on_request(
+    payload: &str,
+    request: &Request,
+    target: Target,
+    settings: Settings,
+    cluster: &dyn Cluster,
+) -> CallResult {
+    let namespace = request.namespace.or_empty();
+    if settings.exempts_namespace(namespace) {
+        return accept();
     }
-    let findings = rules::check_pod(pod, &settings);
-    if findings.is_empty() || pod.get().is_some_and(Pod::is_mirror) {
-        return kubewarden_policy_sdk::accept_request();
+    let service_account = request.service_account();
+    let service_account = service_account.as_deref();
+    if service_account.is_some_and(|name| settings.exempts_service_account(namespace, name)) {
+        return accept();
     }
-    decide(payload, request, settings.mode, findings)
+    if let Some(key) = opted_out(request, &settings) {
+        return accept_opted_out(request, target, key);
+    }
+    let settings = settings.for_namespace(namespace);
+    let context = Context { settings: &settings, namespace, service_account, cluster };
+    let findings = rules::check(request, target, &context);
+    let is_mirror = || target == Target::Pod && request.object.pod().is_some_and(Pod::is_mirror);
+    if findings.is_empty() || is_mirror() {
+        return accept();
+    }
+    decide(payload, request, target, settings.mode, findings)
+}
+
+/// The annotation with which the object takes itself out.
+fn opted_out<'s>(request: &Request, settings: &'s Settings) -> Option<&'s str> {
+    let key = settings.opt_out_annotation.as_deref()?;
+    let value = request.object.pod()?.annotation(key)?;
+    (value == "true").then_some(key)
+}
+
+fn accept_opted_out(request: &Request, target: Target, key: &str) -> CallResult {
+    let mut path = request.object.pod_path().to_vec();
+    path.extend(["metadata", "annotations"]);
+    let what = if target == Target::Template { "these Pods are" } else { "this Pod is" };
+    let warning = format!(
+        "{}: {key} is \"true\", so {what} not checked for long-lived tokens",
+        path.join(".")
+    );
+    Ok(serde_json::to_vec(&ValidationResponse {
+        audit_annotations: Some(HashMap::from([("opt-out".to_owned(), key.to_owned())])),
+        warnings: Some(vec![warning]),
+        ..response(&[])
+    })?)
 }
 
 fn reject(request: Option<&Request>, findings: &[Finding]) -> CallResult {
@@ -71,10 +119,26 @@ fn reject(request: Option<&Request>, findings: &[Finding]) -> CallResult {
     Ok(serde_json::to_vec(&response)?)
 }
 
-fn decide(payload: &str, request: &Request, mode: Mode, findings: Vec<Finding>) -> CallResult {
+fn decide(
+    payload: &str,
+    request: &Request,
+    target: Target,
+    mode: Mode,
+    mut findings: Vec<Finding>,
+) -> CallResult {
+    if is_unchanged(payload, request, target) {
+        return accept();
+    }
+    let blind = findings.iter().any(Finding::is_blind);
     match mode {
-        Mode::Mutate => mutate(payload, request, findings),
-        Mode::Warn if findings.iter().all(|finding| finding.rule != READABLE) => {
+        Mode::Mutate => {
+            if target == Target::Template {
+                // What a fix mends is mended in each Pod.
+                findings.retain(|finding| !matches!(finding.remedy, Remedy::Edit(_)));
+            }
+            mutate(payload, request, findings)
+        }
+        Mode::Warn if !blind => {
             let warnings = Some(lines(&findings));
             Ok(serde_json::to_vec(&ValidationResponse { warnings, ..response(&findings) })?)
         }
@@ -82,7 +146,29 @@ fn decide(payload: &str, request: &Request, mode: Mode, findings: Vec<Finding>) 
     }
 }
 
+/// True for an update that leaves alone what the rules are about. Rejecting it would keep old
+/// objects from being scaled, labelled and deleted.
+fn is_unchanged(payload: &str, request: &Request, target: Target) -> bool {
+    let part = match target {
+        Target::Template => request.object.pod_path(),
+        Target::CsiDriver => &["spec", "tokenRequests"],
+        _ => return false,
+    };
+    let Some(old) = request.old_object.at(part).text() else { return false };
+    let Some(new) = object(payload).at(part).text() else { return false };
+    let parse = |text| serde_json::from_str::<Value>(text).ok();
+    old == new || parse(old).is_some_and(|old| Some(old) == parse(new))
+}
+
+/// The text of the object.
+fn object(payload: &str) -> Lazy<'_> {
+    Lazy::whole(payload).at(&["request", "object"])
+}
+
 fn mutate(payload: &str, request: &Request, mut findings: Vec<Finding>) -> CallResult {
+    if findings.is_empty() {
+        return accept();
+    }
     if findings.iter().any(|finding| matches!(finding.remedy, Remedy::Reject)) {
         return reject(Some(request), &findings);
     }
@@ -119,31 +205,14 @@ fn response(findings: &[Finding]) -> ValidationResponse {
     }
 }
 
-view! {
-    /// The payload once more, for the text of the object.
-    PayloadText<'a> {
-        /// The admission request.
-        "request" => request: Read<ObjectText<'a>>,
-    }
-}
-
-view! {
-    /// The request once more, for the text of the object.
-    ObjectText<'a> {
-        /// The object as it came.
-        "object" => object: Lazy<'a>,
-    }
-}
-
 /// The response with the edited object in it. The SDK's type holds the object as a
 /// [`serde_json::Value`]; that would parse it all and write it anew, and so it is spliced into
 /// the response's text.
 fn with_object(payload: &str, response: &ValidationResponse, edits: Vec<Edit>) -> CallResult {
     const MEMBER: &str = "\"mutated_object\":";
     let text = serde_json::to_string(response)?;
-    let payload = Lazy::whole(payload).read::<PayloadText>();
-    let object = payload.get().and_then(|payload| payload.request.get()?.object.text());
-    let (Some(object), Some((before, after))) = (object, text.split_once(MEMBER)) else {
+    let (Some(object), Some((before, after))) = (object(payload).text(), text.split_once(MEMBER))
+    else {
         return Err("the response has no place for the object".into());
     };
     let Some(after) = after.strip_prefix("null") else {

@@ -1,13 +1,14 @@
 //! Tokens are asked for only the audiences that the operator allows.
 
-use super::{Finding, Remedy, token_lifetime::at_token};
+use super::{Context, Finding, Remedy, token_lifetime::at_token};
 use crate::json::{Path, Quoted};
+use crate::objects::{CsiDriverSpec, TokenRequestSpec};
 use crate::pod_spec::PodSpec;
 use crate::settings::Settings;
 
 const RULE: &str = "audience";
 
-/// Reports each projected token for an audience that isn't allowed.
+/// Reports each projected token of a Pod for an audience that isn't allowed.
 pub fn check<'a>(
     spec: &PodSpec<'a>,
     settings: &Settings,
@@ -17,24 +18,56 @@ pub fn check<'a>(
     for (i, volume) in spec.volumes.elements() {
         for (j, token) in volume.tokens() {
             let Some(projection) = token.get() else { continue };
-            let audience = projection.audience.or_empty();
-            if settings.allows_audience(audience) {
-                continue;
-            }
-            let (audience, name) = (Quoted(audience), Quoted(volume.name.or_empty()));
-            let allowed = settings.allowed_audiences.as_deref().unwrap_or_default().join(", ");
-            findings.push(Finding {
-                path: at_token(at, i, j, "audience"),
-                rule: RULE,
-                message: format!(
-                    "{audience} is not an allowed audience (volume {name}); allowed are the API \
-                     server's own{}{allowed}",
-                    if allowed.is_empty() { "" } else { " and " },
-                ),
-                remedy: Remedy::Reject,
-            });
+            let whose = || format!(" (volume {})", Quoted(volume.name.or_empty()));
+            let path = || at_token(at, i, j, "audience");
+            findings.extend(check_audience(projection.audience.or_empty(), settings, path, whose));
         }
     }
+}
+
+/// Reports each token of a CSI driver for an audience that isn't allowed.
+pub fn check_csi_driver<'a>(
+    driver: &CsiDriverSpec<'a>,
+    settings: &Settings,
+    findings: &mut Vec<Finding<'a>>,
+) {
+    for (i, token) in driver.token_requests.get().into_iter().flatten().enumerate() {
+        let Some(token) = token.get() else { continue };
+        let path = || format!("spec.tokenRequests[{i}].audience");
+        let audience = token.audience.or_empty();
+        findings.extend(check_audience(audience, settings, path, String::new));
+    }
+}
+
+/// Reports each audience of a request for a token that isn't allowed.
+pub fn check_request<'a>(
+    request: &TokenRequestSpec<'a>,
+    context: &Context,
+    findings: &mut Vec<Finding<'a>>,
+) {
+    for (i, audience) in request.audiences.elements() {
+        let path = || format!("spec.audiences[{i}]");
+        findings.extend(check_audience(audience, context.settings, path, String::new));
+    }
+}
+
+fn check_audience<'a>(
+    audience: &str,
+    settings: &Settings,
+    path: impl FnOnce() -> String,
+    whose: impl FnOnce() -> String,
+) -> Option<Finding<'a>> {
+    if settings.allows_audience(audience) {
+        return None;
+    }
+    let allowed = settings.allowed_audiences.as_deref().unwrap_or_default().join(", ");
+    let message = format!(
+        "{} is not an allowed audience{}; allowed are the API server's own{}{allowed}",
+        Quoted(audience),
+        whose(),
+        if allowed.is_empty() { "" } else { " and " },
+    );
+    Some(Finding { path: path(), rule: RULE, message, remedy: Remedy::Reject })
 }
 
 #[cfg(test)]

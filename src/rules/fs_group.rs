@@ -5,15 +5,17 @@
 
 use super::{Finding, Remedy};
 use crate::fix::{self, Edit, Member};
-use crate::json::{Path, Quoted};
+use crate::json::{Editable, Int, Path, Quoted};
 use crate::pod_spec::{PodSpec, Volume};
 use crate::settings::{GroupRule, PersistentVolumes, Settings};
 
 const RULE: &str = "fs-group";
 
-/// Reports a missing or forbidden `fsGroup` of a Pod that has a token volume.
+/// Reports a missing or forbidden `fsGroup` of a Pod that has a token volume, or will have one
+/// when the volumes at the indices `converted` are mended.
 pub fn check<'a>(
     spec: &PodSpec<'a>,
+    converted: &[usize],
     settings: &Settings,
     at: &Path,
     findings: &mut Vec<Finding<'a>>,
@@ -22,8 +24,9 @@ pub fn check<'a>(
     if settings.fs_group.rule == GroupRule::RunAsAny || spec.is_windows() {
         return;
     }
-    let mut volumes = spec.volumes.elements().map(|(_, volume)| volume);
-    let Some(holder) = volumes.find(|volume| volume.tokens().next().is_some()) else { return };
+    let holds_token =
+        |(i, volume): &(usize, &Volume)| volume.tokens().next().is_some() || converted.contains(i);
+    let Some((_, holder)) = spec.volumes.elements().find(holds_token) else { return };
     let asked = spec.security_context.get().map(|context| context.fs_group).unwrap_or_default();
     let (message, remedy) = match asked.get() {
         Some(group) if settings.fs_group.allows(group) => return,
@@ -75,7 +78,7 @@ fn shared_group(spec: &PodSpec) -> Option<i64> {
     let pod = spec.security_context.get().and_then(|context| context.run_as_group.get());
     let mut groups = spec.all_containers().map(|container| {
         let own = container.security_context.get().map(|context| context.run_as_group);
-        own.and_then(|group| group.get()).or(pod)
+        own.and_then(Int::get).or(pod)
     });
     let first = groups.next()??;
     groups.all(|group| group == Some(first)).then_some(first)
@@ -86,7 +89,7 @@ fn set<'a>(spec: &PodSpec<'a>, group: i64, on_root_mismatch: bool) -> Vec<Edit<'
     let now = context.and_then(|context| context.fs_group.text());
     let mut members = vec![Member { key: "fsGroup", now, value: group.to_string() }];
     let policy = context.map(|context| &context.fs_group_change_policy);
-    if on_root_mismatch && policy.is_none_or(|policy| policy.is_absent()) {
+    if on_root_mismatch && policy.is_none_or(Editable::is_absent) {
         members.push(Member {
             key: "fsGroupChangePolicy",
             now: policy.and_then(|policy| policy.text),

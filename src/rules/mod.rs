@@ -2,18 +2,38 @@
 
 use crate::fix::Edit;
 use crate::json::{Misread, Misreads, Path, Read};
+use crate::lookup::Cluster;
 use crate::pod_spec::Pod;
+use crate::request::{Object, Request};
 use crate::settings::Settings;
+use crate::target::Target;
 use std::fmt;
 
 mod audience;
 mod fs_group;
+mod legacy_secret;
+mod legacy_token;
 mod token_lifetime;
 
 pub use token_lifetime::EXTENDED_LIFETIME;
 
 /// The name under which a field that can't be read is reported.
 pub const READABLE: &str = "readable";
+
+/// The name under which a failed question to the cluster is reported.
+pub const LOOKUP: &str = "lookup";
+
+/// What a rule knows beside the object.
+pub struct Context<'c> {
+    /// The settings for the request's namespace.
+    pub settings: &'c Settings,
+    /// The request's namespace.
+    pub namespace: &'c str,
+    /// The service account that the object is about.
+    pub service_account: Option<&'c str>,
+    /// Who answers questions about the cluster.
+    pub cluster: &'c dyn Cluster,
+}
 
 /// One violation of a rule.
 #[derive(Debug)]
@@ -39,6 +59,13 @@ pub enum Remedy<'a> {
     Leave(String),
 }
 
+impl Finding<'_> {
+    /// True for what keeps the policy from looking: that is rejected in every mode.
+    pub fn is_blind(&self) -> bool {
+        self.rule == READABLE || self.rule == LOOKUP
+    }
+}
+
 impl fmt::Display for Finding<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "{}: {}", self.path, self.message)
@@ -51,53 +78,172 @@ impl From<Misread> for Finding<'_> {
     }
 }
 
-/// All that is wrong with a Pod, sorted by path.
-pub fn check_pod<'a>(pod: &Read<Pod<'a>>, settings: &Settings) -> Vec<Finding<'a>> {
-    let object = Path::Object;
-    let at = object.member("spec");
-    let mut misreads = Vec::new();
+/// All that is wrong with an object, sorted by path.
+pub fn check<'a>(request: &Request<'a>, target: Target, context: &Context) -> Vec<Finding<'a>> {
     let mut findings = Vec::new();
-    pod.misreads(&object, &mut misreads);
-    match pod.get().map(|pod| &pod.spec) {
-        None if pod.is_absent() => misreads.push(Misread::missing(&object)),
-        Some(Read::Absent) => misreads.push(Misread::missing(&at)),
-        Some(Read::Is(spec)) => {
-            token_lifetime::check(spec, settings, &at, &mut findings);
-            audience::check(spec, settings, &at, &mut findings);
-            fs_group::check(spec, settings, &at, &mut findings);
+    let mut misreads = Vec::new();
+    match (&request.object, target) {
+        (Object::Pod(pod), Target::EphemeralContainers) => {
+            check_ephemeral_containers(request, pod, context, &mut findings, &mut misreads);
         }
-        None | Some(Read::Wrong(_)) => {}
+        (object, Target::Pod | Target::Template) => {
+            check_pod(object, context, &mut findings, &mut misreads);
+        }
+        (object, _) => check_other(object, context, &mut findings, &mut misreads),
     }
     findings.extend(misreads.into_iter().map(Finding::from));
     findings.sort_by(|a, b| a.path.cmp(&b.path));
     findings
 }
 
+/// A Pod or a template of Pods.
+fn check_pod<'a>(
+    object: &Object<'a>,
+    context: &Context,
+    findings: &mut Vec<Finding<'a>>,
+    misreads: &mut Vec<Misread>,
+) {
+    object.misreads(&Path::OBJECT, misreads);
+    let at = Path::Keys(object.pod_path());
+    let Some(pod) = object.pod() else {
+        if misreads.is_empty() {
+            misreads.push(Misread::missing(&at));
+        }
+        return;
+    };
+    let at = at.member("spec");
+    match &pod.spec {
+        Read::Absent => misreads.push(Misread::missing(&at)),
+        Read::Wrong(_) => {}
+        Read::Is(spec) => {
+            let settings = context.settings;
+            token_lifetime::check(spec, settings, &at, findings);
+            audience::check(spec, settings, &at, findings);
+            let converted = legacy_token::check(spec, context, &at, findings);
+            fs_group::check(spec, &converted, settings, &at, findings);
+        }
+    }
+}
+
+/// A Pod to which ephemeral containers are being added. What was there before isn't looked at.
+fn check_ephemeral_containers<'a>(
+    request: &Request<'a>,
+    pod: &Read<Pod<'a>>,
+    context: &Context,
+    findings: &mut Vec<Finding<'a>>,
+    misreads: &mut Vec<Misread>,
+) {
+    let at = Path::Keys(&["spec"]);
+    match pod.get().map(|pod| &pod.spec) {
+        Some(Read::Is(spec)) => {
+            let old = request.old_ephemeral_containers();
+            let old: Vec<_> = old.elements().map(|(_, it)| it.name.or_empty()).collect();
+            spec.ephemeral_containers.misreads(&at.member("ephemeralContainers"), misreads);
+            legacy_token::check_ephemeral_containers(spec, &old, context, &at, findings);
+        }
+        Some(spec @ Read::Wrong(_)) => spec.misreads(&at, misreads),
+        Some(Read::Absent) => misreads.push(Misread::missing(&at)),
+        None if pod.is_absent() => misreads.push(Misread::missing(&Path::OBJECT)),
+        None => pod.misreads(&Path::OBJECT, misreads),
+    }
+}
+
+/// An object that has no Pod in it.
+fn check_other<'a>(
+    object: &Object<'a>,
+    context: &Context,
+    findings: &mut Vec<Finding<'a>>,
+    misreads: &mut Vec<Misread>,
+) {
+    object.misreads(&Path::OBJECT, misreads);
+    if object.is_absent() {
+        misreads.push(Misread::missing(&Path::OBJECT));
+    }
+    match object {
+        Object::TokenRequest(it) => {
+            let Some(it) = it.get() else { return };
+            match it.spec.get() {
+                Some(spec) => {
+                    token_lifetime::check_request(&it.spec, context, findings);
+                    audience::check_request(spec, context, findings);
+                }
+                None if it.spec.is_absent() => {
+                    misreads.push(Misread::missing(&Path::Keys(&["spec"])));
+                }
+                None => {}
+            }
+        }
+        Object::CsiDriver(it) => {
+            let Some(spec) = it.get().and_then(|driver| driver.spec.get()) else { return };
+            token_lifetime::check_csi_driver(spec, context.settings, findings);
+            audience::check_csi_driver(spec, context.settings, findings);
+        }
+        Object::Secret(it) => {
+            let Some(secret) = it.get() else { return };
+            legacy_secret::check(secret, context, findings);
+        }
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Finding, Remedy, check_pod};
-    use crate::json::Read;
-    use crate::pod_spec::Pod;
+    use super::{Context, Finding, Remedy, check};
+    use crate::json::{Lazy, Read};
+    use crate::lookup::Host;
+    use crate::request::{Payload, Request};
     use crate::settings::Settings;
+    use crate::target::Target;
 
     /// What one rule finds in a Pod with this `spec`: each line, and what would be done about it.
     pub fn findings(rule: &str, spec: &str, settings: &str) -> Vec<(String, String)> {
         let object = format!(r#"{{"spec":{spec}}}"#);
-        let pod: Read<Pod> = serde_json::from_str(&object).unwrap();
-        let settings = Settings::read(settings).unwrap();
-        let found = check_pod(&pod, &settings).into_iter().filter(|finding| finding.rule == rule);
-        found.map(|finding| (finding.to_string(), remedy(&object, finding))).collect()
+        let payload = format!(
+            r#"{{"request":{{"kind":{{"kind":"Pod"}},"operation":"CREATE","object":{object}}}}}"#
+        );
+        let found = in_request(rule, &payload, settings, |finding| remedy(&payload, finding));
+        let (before, after) = payload.split_once(&object).unwrap();
+        let spec_of = |it: String| match it.strip_prefix(before) {
+            Some(it) => it.strip_suffix(after).unwrap()[8..].strip_suffix('}').unwrap().to_owned(),
+            None => it,
+        };
+        found.into_iter().map(|(line, it)| (line, spec_of(it))).collect()
     }
 
-    fn remedy(object: &str, finding: Finding) -> String {
+    fn in_request(
+        rule: &str,
+        payload: &str,
+        settings: &str,
+        remedy: impl Fn(Finding) -> String,
+    ) -> Vec<(String, String)> {
+        let payload: Payload = match serde_json::from_str(payload).unwrap() {
+            Read::Is(payload) => payload,
+            other => panic!("{other:?}"),
+        };
+        let request: &Request = payload.request.get().unwrap();
+        let settings = Settings::read(settings).unwrap();
+        let service_account = request.service_account();
+        let context = Context {
+            settings: &settings,
+            namespace: "payments",
+            service_account: service_account.as_deref(),
+            cluster: &Host,
+        };
+        let found = check(request, Target::of(request).unwrap(), &context).into_iter();
+        let found = found.filter(|finding| finding.rule == rule);
+        found.map(|finding| (finding.to_string(), remedy(finding))).collect()
+    }
+
+    fn remedy(payload: &str, finding: Finding) -> String {
         let mut edited = String::new();
         match finding.remedy {
             Remedy::Reject => "reject".to_owned(),
             Remedy::Leave(why) => format!("leave: {why}"),
             Remedy::Edit(edits) => {
+                let object = Lazy::whole(payload).at(&["request", "object"]).text().unwrap();
+                let start = object.as_ptr().addr() - payload.as_ptr().addr();
                 crate::fix::apply(object, edits, &mut edited).unwrap();
-                let edited = edited.strip_prefix(r#"{"spec":"#).unwrap().strip_suffix('}');
-                edited.unwrap().to_owned()
+                payload[..start].to_owned() + &edited + &payload[start + object.len()..]
             }
         }
     }

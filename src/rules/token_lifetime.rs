@@ -1,9 +1,10 @@
 //! Every token's effective lifetime is within the bound for its audience.
 
-use super::{Finding, Remedy};
+use super::{Context, Finding, Remedy};
 use crate::fix::{self, Member};
-use crate::json::{Path, Quoted};
-use crate::pod_spec::PodSpec;
+use crate::json::{Editable, Int, Path, Quoted};
+use crate::objects::{CsiDriverSpec, TokenRequestSpec};
+use crate::pod_spec::{PodSpec, TokenProjection};
 use crate::settings::Settings;
 
 const RULE: &str = "token-lifetime";
@@ -19,7 +20,7 @@ pub const EXTENDED_LIFETIME: i64 = 3607;
 /// … and what it makes of it (`ExpirationExtensionSeconds`): a year.
 const EXTENDED_TO: i64 = 365 * 24 * 60 * 60;
 
-/// Reports each projected token that outlives its bound.
+/// Reports each projected token of a Pod that outlives its bound.
 pub fn check<'a>(
     spec: &PodSpec<'a>,
     settings: &Settings,
@@ -28,27 +29,79 @@ pub fn check<'a>(
 ) {
     for (i, volume) in spec.volumes.elements() {
         for (j, token) in volume.tokens() {
-            let Some(projection) = token.get() else { continue };
-            let asked = projection.expiration_seconds;
-            let audience = projection.audience.or_empty();
-            // One that is there but can't be read is reported as unreadable.
-            let seconds = if asked.is_absent() { Some(DEFAULT) } else { asked.get() };
-            let Some(excess) = seconds.and_then(|asked| Excess::of(asked, audience, settings))
-            else {
-                continue;
-            };
-            let default = if asked.is_absent() { " (the default)" } else { "" };
-            let (value, name) = (settings.lifetime_to_set(excess.bound), volume.name.or_empty());
-            let member =
-                Member { key: "expirationSeconds", now: asked.text(), value: value.to_string() };
-            findings.push(Finding {
-                path: at_token(at, i, j, "expirationSeconds"),
-                rule: RULE,
-                message: excess.message(default, audience, &format!("volume {}", Quoted(name))),
-                remedy: Remedy::Edit(fix::set(token.text.unwrap_or("null"), &[member])),
-            });
+            let whose = || format!("volume {}", Quoted(volume.name.or_empty()));
+            let path = || at_token(at, i, j, "expirationSeconds");
+            findings.extend(check_token(token, settings, path, whose));
         }
     }
+}
+
+/// Reports each token of a CSI driver that outlives its bound. The kubelet asks for them like for
+/// a projected token, bound to the Pod (`pkg/volume/csi/csi_plugin.go`,
+/// `podServiceAccountTokenAttrs`).
+pub fn check_csi_driver<'a>(
+    driver: &CsiDriverSpec<'a>,
+    settings: &Settings,
+    findings: &mut Vec<Finding<'a>>,
+) {
+    for (i, token) in driver.token_requests.get().into_iter().flatten().enumerate() {
+        let whose = || "each Pod with a volume of this driver".to_owned();
+        let path = || format!("spec.tokenRequests[{i}].expirationSeconds");
+        findings.extend(check_token(token, settings, path, whose));
+    }
+}
+
+/// Reports a request for a token that outlives its bound. With several audiences the smallest
+/// bound counts.
+pub fn check_request<'a>(
+    spec: &Editable<'a, TokenRequestSpec<'a>>,
+    context: &Context,
+    findings: &mut Vec<Finding<'a>>,
+) {
+    let (Some(request), Some(text)) = (spec.get(), spec.text) else { return };
+    let settings = context.settings;
+    let mut audiences: Vec<&str> = request.audiences.elements().map(|(_, it)| &**it).collect();
+    if audiences.is_empty() {
+        audiences.push("");
+    }
+    let bound_object = request.bound_object_ref.get().map(|object| object.kind.or_empty());
+    // Only a token that is bound to a Pod, for nobody but the API server, is extended
+    // (`pkg/registry/core/serviceaccount/storage/token.go`, `Create`).
+    let own = bound_object == Some("Pod")
+        && audiences.iter().all(|audience| settings.api_server.is_meant_by(audience));
+    let Some(asked) = seconds(request.expiration_seconds) else { return };
+    let strictest = audiences.into_iter().min_by_key(|audience| settings.bound(audience));
+    let Some(excess) = Excess::of(asked, strictest.unwrap_or(""), own, settings) else { return };
+    let whose = context
+        .service_account
+        .map_or(String::new(), |account| format!(" (service account {})", Quoted(account)));
+    findings.push(excess.finding(
+        "spec.expirationSeconds".to_owned(),
+        request.expiration_seconds,
+        text,
+        &whose,
+        settings,
+    ));
+}
+
+fn check_token<'a>(
+    token: &TokenProjection<'a>,
+    settings: &Settings,
+    path: impl FnOnce() -> String,
+    whose: impl FnOnce() -> String,
+) -> Option<Finding<'a>> {
+    let projection = token.get()?;
+    let audience = projection.audience.or_empty();
+    let own = settings.api_server.is_meant_by(audience);
+    let asked = projection.expiration_seconds;
+    let excess = Excess::of(seconds(asked)?, audience, own, settings)?;
+    let whose = format!(" ({})", whose());
+    Some(excess.finding(path(), asked, token.text?, &whose, settings))
+}
+
+/// The seconds that are asked for; `None` for what can't be read, which is reported as such.
+fn seconds(asked: Int) -> Option<i64> {
+    if asked.is_absent() { Some(DEFAULT) } else { asked.get() }
 }
 
 /// The path of a member of a projected token.
@@ -61,40 +114,56 @@ pub fn at_token(spec: &Path, volume: usize, source: usize, member: &str) -> Stri
 }
 
 /// A lifetime over its bound.
-struct Excess {
+struct Excess<'t> {
     /// Seconds that were asked for.
     asked: i64,
+    /// Whom the token is for.
+    audience: &'t str,
     /// The bound, in seconds.
     bound: i64,
     /// True when the API server would make a year of it.
     extended: bool,
 }
 
-impl Excess {
-    /// `None` when the effective lifetime is within the bound.
-    fn of(asked: i64, audience: &str, settings: &Settings) -> Option<Self> {
-        let extended = asked == EXTENDED_LIFETIME
-            && settings.api_server.extends_tokens
-            && settings.api_server.is_meant_by(audience);
+impl<'t> Excess<'t> {
+    /// `None` when the effective lifetime is within the bound. `own` tells whether the token is
+    /// one that the API server extends.
+    fn of(asked: i64, audience: &'t str, own: bool, settings: &Settings) -> Option<Self> {
+        let extended = own && asked == EXTENDED_LIFETIME && settings.api_server.extends_tokens;
         let lifetime = if extended { EXTENDED_TO } else { asked };
         let bound = settings.bound(audience);
-        (lifetime > bound).then_some(Self { asked, bound, extended })
+        (lifetime > bound).then_some(Self { asked, audience, bound, extended })
     }
 
-    fn message(&self, default: &str, audience: &str, whose: &str) -> String {
-        let Self { asked, bound, extended } = self;
-        let audience = match audience {
+    fn finding<'a>(
+        &self,
+        path: String,
+        asked: Int<'a>,
+        object: &'a str,
+        whose: &str,
+        settings: &Settings,
+    ) -> Finding<'a> {
+        let value = settings.lifetime_to_set(self.bound).to_string();
+        let member = Member { key: "expirationSeconds", now: asked.text(), value };
+        let default = if asked.is_absent() { " (the default)" } else { "" };
+        let remedy = Remedy::Edit(fix::set(object, &[member]));
+        Finding { path, rule: RULE, message: self.message(default, whose), remedy }
+    }
+
+    fn message(&self, default: &str, whose: &str) -> String {
+        let Self { asked, audience, bound, extended } = self;
+        let audience = match *audience {
             "" => "the API server's audience".to_owned(),
             named => format!("audience {}", Quoted(named)),
         };
-        let over = format!("{asked}{default} is over the bound of {bound} s for {audience}");
+        let over = format!("{asked}{default} is over the bound of {bound} s for {audience}{whose}");
         if *extended {
             format!(
-                "{over} ({whose}): the API server extends exactly {EXTENDED_LIFETIME} s to one year \
+                "{over}: the API server extends exactly {EXTENDED_LIFETIME} s to one year \
                  ({EXTENDED_TO} s); ask for any other value, {bound} at most"
             )
         } else {
-            format!("{over} ({whose}); ask for {bound} at most")
+            format!("{over}; ask for {bound} at most")
         }
     }
 }

@@ -2,7 +2,9 @@
 
 mod admission;
 mod annotate;
+mod bench;
 mod explain;
+mod fuel;
 mod host;
 mod replay;
 mod run;
@@ -20,6 +22,8 @@ struct Cli {
 enum Command {
     /// Asks a module about one request; prints what `kwctl run` prints
     Run(run::Args),
+    /// b
+    Bench(bench::Args),
     /// Adds the metadata section to a module, as `kwctl annotate` does
     Annotate(annotate::Args),
 }
@@ -27,6 +31,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Run(args) => run::run(&args),
+        Command::Bench(args) => bench::bench(&args),
         Command::Annotate(args) => annotate::annotate(&args),
     }
 }

@@ -1,0 +1,55 @@
+//! The baseline of the benchmark: reads the request and its Pod into typed structs, as most
+//! policies do, and mutates by writing the Pod anew.
+
+use k8s_openapi::api::core::v1::{Pod, PodSecurityContext};
+use kubewarden_policy_sdk::request::ValidationRequest;
+use kubewarden_policy_sdk::settings::Validatable;
+use kubewarden_policy_sdk::{accept_request, mutate_request};
+use serde::{Deserialize, Serialize};
+use wapc_guest::{CallResult, register_function};
+
+/// Registers the policy's function.
+#[allow(unsafe_code, reason = "the waPC host looks the function up by its name")]
+#[unsafe(no_mangle)]
+pub extern "C" fn wapc_init() {
+    register_function("validate", validate);
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Settings {
+    exempt_namespaces: Vec<String>,
+}
+
+impl Validatable for Settings {
+    fn validate(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+fn validate(payload: &[u8]) -> CallResult {
+    let request = ValidationRequest::<Settings>::new(payload)?;
+    if request.settings.exempt_namespaces.contains(&request.request.namespace) {
+        return accept_request();
+    }
+    let mut pod: Pod = serde_json::from_value(request.request.object)?;
+    if mend(&mut pod) { mutate_request(serde_json::to_value(pod)?) } else { accept_request() }
+}
+
+fn mend(pod: &mut Pod) -> bool {
+    let Some(spec) = &mut pod.spec else { return false };
+    let mut changed = false;
+    let volumes = spec.volumes.iter_mut().flatten();
+    let sources = volumes.filter_map(|volume| volume.projected.as_mut()?.sources.as_mut());
+    for token in sources.flatten().filter_map(|source| source.service_account_token.as_mut()) {
+        if token.expiration_seconds.is_some_and(|seconds| seconds > 3600) {
+            token.expiration_seconds = Some(3600);
+            changed = true;
+        }
+    }
+    let context = spec.security_context.get_or_insert_with(PodSecurityContext::default);
+    if changed && context.fs_group.is_none() {
+        context.fs_group = Some(65534);
+    }
+    changed
+}
