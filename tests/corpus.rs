@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Captured, ask, path, rejection};
+use common::{Captured, ask, create, path, rejection};
 use json_patch::jsonptr::PointerBuf;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
@@ -102,13 +102,33 @@ fn members_keep_their_order_and_their_form() {
 }
 
 #[test]
-fn templates_are_accepted_in_mutate_mode() {
+fn templates_are_accepted_and_their_violations_named_as_their_pods_are() {
     let templates: Vec<_> =
         Captured::corpus().into_iter().filter(|captured| captured.kind() != "Pod").collect();
     assert!(templates.len() >= 50, "{} templates", templates.len());
+    let mut violations = 0;
     for Captured { file, request } in templates {
         let response = ask(&request, &json!({}));
         assert!(response.accepted && response.mutated_object.is_none(), "{file}");
         assert_eq!(response.warnings, None, "{file}");
+
+        let (at, pointer) = match request["kind"]["kind"].as_str().unwrap() {
+            "CronJob" => ("spec.jobTemplate.spec.template.", "/spec/jobTemplate/spec/template"),
+            _ => ("spec.template.", "/spec/template"),
+        };
+        let pod = request["object"].pointer(pointer).unwrap();
+        let lines = |request: &Value| {
+            let response = ask(request, &json!({ "mode": "reject" }));
+            if response.accepted {
+                Vec::new()
+            } else {
+                rejection(&response).join("\n").lines().map(str::to_owned).collect()
+            }
+        };
+        let of_pod: Vec<_> =
+            lines(&create(pod)).into_iter().map(|line| format!("{at}{line}")).collect();
+        assert_eq!(lines(&request), of_pod, "{file}");
+        violations += of_pod.len();
     }
+    assert!(violations > 0, "no template has a token of its own");
 }

@@ -36,23 +36,57 @@ fn the_injected_volume_loses_its_magic_number_and_nothing_else() {
 
 #[test]
 fn special_requests_in_each_mode() {
-    const BOTH: [&str; 2] = [GROUP, LIFETIME];
+    const BOTH: &[&str] = &[GROUP, LIFETIME];
+    const VOLUME: &str = "spec.volumes[0].secret.secretName";
     let second = LIFETIME.replace("volumes[0]", "volumes[1]");
-    let second_two = [GROUP, &second];
-    for (name, violations) in [
-        ("pod-create-plain", &BOTH[..]),
-        ("pod-create-for-token", &BOTH),
-        ("pod-create-generate-name", &BOTH),
-        ("pod-create-vault-day", &BOTH),
-        ("pod-create-default-expiration", &BOTH[..1]),
-        ("pod-create-fsgroup-root", &BOTH[1..]),
-        ("pod-create-windows", &BOTH[1..]),
-        ("pod-create-nonroot-pvc", &second_two),
-        ("pod-create-no-automount", &[]),
-        ("pod-create-mirror", &[]),
-        ("pod-update-labels", &[]),
-        ("pod-delete", &[]),
-        ("secret-create-opaque", &[]),
+    let in_template = |path: &str| LIFETIME.replace("spec.", &format!("{path}.spec."));
+    let group_of = |path: &str| GROUP.replace("spec.", &format!("{path}.spec."));
+    let job = "spec.jobTemplate.spec.template";
+    // The request, the paths of its violations, and what mode mutate does.
+    for (name, violations, in_mutate) in [
+        ("pod-create-plain", BOTH, "mutated"),
+        ("pod-create-for-token", BOTH, "mutated"),
+        ("pod-create-generate-name", BOTH, "mutated"),
+        ("pod-create-vault-day", BOTH, "mutated"),
+        ("pod-create-opt-out", &[GROUP, LIFETIME, &second], "mutated"),
+        ("pod-create-default-expiration", &BOTH[..1], "mutated"),
+        ("pod-create-fsgroup-root", &BOTH[1..], "mutated"),
+        ("pod-create-windows", &BOTH[1..], "mutated"),
+        ("pod-create-nonroot-pvc", &[GROUP, &second], "mutated"),
+        ("pod-create-no-automount", &[], "accepted"),
+        ("pod-create-mirror", &[], "accepted"),
+        ("pod-create-legacy-secret-volume", &[GROUP, VOLUME], "mutated"),
+        ("pod-create-legacy-secret-other-account", &[VOLUME], "rejected"),
+        (
+            "pod-create-legacy-secret-projected",
+            &["spec.volumes[0].projected.sources[0].secret.name"],
+            "rejected",
+        ),
+        (
+            "pod-create-legacy-secret-env",
+            &["spec.containers[0].env[0].valueFrom.secretKeyRef.name"],
+            "rejected",
+        ),
+        (
+            "pod-update-ephemeral",
+            &["spec.ephemeralContainers[0].env[0].valueFrom.secretKeyRef.name"],
+            "rejected",
+        ),
+        ("pod-update-labels", &[], "accepted"),
+        ("pod-delete", &[], "accepted"),
+        (
+            "deployment-create-vault-day",
+            &[&group_of("spec.template"), &in_template("spec.template")],
+            "accepted",
+        ),
+        ("cronjob-create-vault-day", &[&group_of(job), &in_template(job)], "accepted"),
+        ("podtemplate-create", &[&group_of("template"), &in_template("template")], "accepted"),
+        ("deployment-update-scale", &[], "accepted"),
+        ("tokenrequest-default", &[], "accepted"),
+        ("tokenrequest-kubelet-3607", &["spec.expirationSeconds"], "mutated"),
+        ("csidriver-create", &["spec.tokenRequests[0].expirationSeconds"], "mutated"),
+        ("secret-create-legacy-token", &["type"], "rejected"),
+        ("secret-create-opaque", &[], "accepted"),
     ] {
         let request = Captured::special(name).request;
         let paths = |lines: Vec<&str>| lines.into_iter().map(path).map(str::to_owned).collect();
@@ -70,8 +104,18 @@ fn special_requests_in_each_mode() {
         assert_eq!(warned.audit_annotations, rejected.audit_annotations, "{name}");
 
         let mutated = ask(&request, &json!({}));
-        assert!(mutated.accepted, "{name} in mutate mode: {:?}", mutated.message);
-        assert_eq!(mutated.mutated_object.is_some(), !violations.is_empty(), "{name}");
+        let verdict = match (mutated.accepted, &mutated.mutated_object) {
+            (true, Some(_)) => "mutated",
+            (true, None) => "accepted",
+            (false, _) => "rejected",
+        };
+        assert_eq!(verdict, in_mutate, "{name} in mutate mode: {:?}", mutated.message);
+        if let Some(object) = mutated.mutated_object {
+            let mut again = request;
+            again["object"] = object;
+            let second = ask(&again, &json!({}));
+            assert!(second.accepted && second.mutated_object.is_none(), "{name}: a second pass");
+        }
     }
 }
 
@@ -255,6 +299,257 @@ fn exempt_namespaces_are_those_of_the_request() {
         let response = ask(&request, &json!({ "mode": "reject", "exemptNamespaces": patterns }));
         assert_eq!(response.accepted, accepted, "{patterns} for {of_request}");
     }
+}
+
+#[test]
+fn exempt_service_accounts_are_those_of_the_request_and_the_object() {
+    let pod = Captured::special("pod-create-vault-day").request;
+    let template = Captured::special("deployment-create-vault-day").request;
+    let token = Captured::special("tokenrequest-kubelet-3607").request;
+    let secret = Captured::special("secret-create-legacy-token").request;
+    for (request, pointer) in [
+        (&pod, "/object/spec/serviceAccountName"),
+        (&template, "/object/spec/template/spec/serviceAccountName"),
+        (&token, "/name"),
+        (&secret, "/object/metadata/annotations/kubernetes.io~1service-account.name"),
+    ] {
+        for (patterns, namespace, account, accepted) in [
+            (json!(["payments/builder"]), "payments", "builder", true),
+            (json!(["pay*/*"]), "payments", "builder", true),
+            (json!(["other/builder"]), "payments", "builder", false),
+            (json!(["payments/builder"]), "other", "builder", false),
+            (json!(["payments/builder"]), "payments", "Builder", false),
+            (json!(["payments/builder"]), "payments", "builder2", false),
+            (json!(["*/b*"]), "payments", "other", false),
+            (json!([]), "payments", "builder", false),
+        ] {
+            let mut request = request.clone();
+            request["namespace"] = json!(namespace);
+            request["object"]["metadata"]["namespace"] = json!("payments");
+            match request.pointer_mut(pointer) {
+                Some(member) => *member = json!(account),
+                None => {
+                    request["object"]["spec"]["template"]["spec"]["serviceAccountName"] =
+                        json!(account);
+                }
+            }
+            let settings = json!({ "mode": "reject", "exemptServiceAccounts": patterns });
+            let response = ask(&request, &settings);
+            assert_eq!(response.accepted, accepted, "{patterns} for {namespace}/{account}");
+        }
+    }
+    // A Pod that names no account runs as "default".
+    let settings = json!({ "mode": "reject", "exemptServiceAccounts": ["payments/default"] });
+    assert!(ask(&template, &settings).accepted);
+}
+
+#[test]
+fn opting_out_leaves_a_trace() {
+    let key = "tokens.example.com/exempt";
+    let settings = json!({ "mode": "reject", "optOutAnnotation": key });
+    let set = |request: &mut Value, at: &str, value: Value| {
+        request.pointer_mut(at).unwrap()["metadata"]["annotations"] = json!({ key: value });
+    };
+    let pod = Captured::special("pod-create-opt-out").request;
+    let deployment = Captured::special("deployment-create-vault-day").request;
+    for (mut request, at, value, out) in [
+        (pod.clone(), "/object", json!("true"), true),
+        (pod.clone(), "/object", json!("True"), false),
+        (pod.clone(), "/object", json!("false"), false),
+        (pod.clone(), "/object", json!(" true"), false),
+        (pod.clone(), "/object", json!(true), false),
+        (pod, "/object", Value::Null, false),
+        (deployment.clone(), "/object/spec/template", json!("true"), true),
+        // The annotation of the Deployment itself isn't one of its Pods.
+        (deployment, "/object", json!("true"), false),
+    ] {
+        set(&mut request, at, value.clone());
+        let response = ask(&request, &settings);
+        assert_eq!(response.accepted, out, "{at} {value}");
+        let without = ask(&request, &json!({ "mode": "reject" }));
+        assert!(!without.accepted, "{at} {value}, without the setting");
+        if out {
+            assert_eq!(response.audit_annotations.unwrap()["opt-out"], key);
+            let warnings = response.warnings.unwrap();
+            assert!(warnings[0].contains(key) && warnings.len() == 1, "{warnings:?}");
+        }
+    }
+}
+
+#[test]
+fn overrides_are_for_their_namespaces() {
+    let mut request = Captured::special("pod-create-opt-out").request;
+    let settings = json!({ "mode": "reject", "fsGroup": { "rule": "RunAsAny" }, "overrides": [
+        { "namespaces": ["ci-*", "lab"], "maxExpirationSeconds": 86400 },
+        { "namespaces": ["ci-warn", "new"], "mode": "warn" },
+        { "namespaces": ["*"], "mode": "mutate" },
+    ] });
+    for (namespace, accepted, warned, mutated) in [
+        ("lab", false, false, false), // 3607 is still a year
+        ("ci-warn", false, false, false),
+        ("new", true, true, false),
+        ("payments", true, false, true),
+        ("", false, false, false),
+    ] {
+        request["namespace"] = json!(namespace);
+        let response = ask(&request, &settings);
+        assert_eq!(response.accepted, accepted, "{namespace}: {:?}", response.message);
+        assert_eq!(response.warnings.is_some(), warned, "{namespace}");
+        assert_eq!(response.mutated_object.is_some(), mutated, "{namespace}");
+        if namespace == "lab" {
+            assert!(!response.message.unwrap().contains("86400 is over"), "the override's bound");
+        }
+    }
+}
+
+#[test]
+fn token_requests() {
+    let spec = |audiences: Value, seconds: Value, bound: Value| {
+        let mut request = Captured::special("tokenrequest-default").request;
+        request["object"]["spec"] = json!({
+            "audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": bound,
+        });
+        request
+    };
+    let pod = json!({ "kind": "Pod", "name": "p" });
+    let secret = json!({ "kind": "Secret", "name": "s" });
+    let settings = json!({
+        "maxExpirationSeconds": 7200,
+        "audiences": [{ "audience": "vault", "maxExpirationSeconds": 600 }],
+        "allowedAudiences": ["vault", "sts*"],
+        "apiServer": { "audiences": ["own"] },
+    });
+    for (audiences, seconds, bound, expected) in [
+        (json!([]), json!(7200), Value::Null, Ok(None)),
+        (json!([]), json!(7201), Value::Null, Ok(Some(7200))),
+        (json!([]), Value::Null, Value::Null, Ok(None)),
+        (json!(["vault"]), Value::Null, Value::Null, Ok(Some(600))),
+        (json!(["sts", "vault"]), json!(601), Value::Null, Ok(Some(600))),
+        (json!(["sts"]), json!(601), Value::Null, Ok(None)),
+        (json!(["sts", "x"]), json!(600), Value::Null, Err("spec.audiences[1]: \"x\" is not")),
+        (json!([]), json!(3607), Value::Null, Ok(None)),
+        (json!([]), json!(3607), secret, Ok(None)),
+        (json!([]), json!(3607), pod.clone(), Ok(Some(7200))),
+        (Value::Null, json!(3607), pod.clone(), Ok(Some(7200))),
+        (json!(["own"]), json!(3607), pod.clone(), Ok(Some(7200))),
+        (json!(["own", "sts"]), json!(3607), pod.clone(), Ok(None)),
+        (json!([1]), json!(600), Value::Null, Err("spec.audiences[0]: is a number, not a string")),
+        (json!([]), json!("1h"), pod, Err("spec.expirationSeconds: is \"1h\", not")),
+    ] {
+        let request = spec(audiences, seconds, bound);
+        let response = ask(&request, &settings);
+        match expected {
+            Ok(lowered) => {
+                let lowered = lowered.map(|to| ("/spec/expirationSeconds".to_owned(), json!(to)));
+                let changes = changes(&request, &response);
+                assert_eq!(changes, Vec::from_iter(lowered), "{}", request["object"]["spec"]);
+            }
+            Err(start) => {
+                let message = response.message.unwrap_or_default();
+                assert!(message.starts_with(start), "{message}");
+            }
+        }
+    }
+}
+
+#[test]
+fn csi_drivers() {
+    let mut request = Captured::special("csidriver-create").request;
+    let lifetime = |i| format!("/spec/tokenRequests/{i}/expirationSeconds");
+    let response = ask(&request, &json!({ "maxExpirationSeconds": 600 }));
+    let expected = [(lifetime(0), json!(600)), (lifetime(1), json!(600))];
+    assert_eq!(changes(&request, &response), expected);
+
+    let response = ask(&request, &json!({ "allowedAudiences": ["vault"] }));
+    assert_eq!(path(rejection(&response)[0]), "spec.tokenRequests[0].expirationSeconds");
+    assert_eq!(path(rejection(&response)[1]), "spec.tokenRequests[1].audience");
+
+    request["object"]["spec"]["tokenRequests"] = json!([{ "expirationSeconds": 3607 }]);
+    assert_eq!(changes(&request, &ask(&request, &json!({}))), [(lifetime(0), json!(3600))]);
+
+    // An update that leaves the tokens alone goes through, in every mode.
+    request["operation"] = json!("UPDATE");
+    request["oldObject"] = request["object"].clone();
+    request["object"]["metadata"]["labels"] = json!({ "new": "label" });
+    assert!(ask(&request, &json!({ "mode": "reject" })).accepted);
+    request["oldObject"]["spec"]["tokenRequests"] = json!([]);
+    assert!(!ask(&request, &json!({ "mode": "reject" })).accepted);
+}
+
+#[test]
+fn templates_that_change_are_looked_at() {
+    let scale = Captured::special("deployment-update-scale").request;
+    let reject = json!({ "mode": "reject" });
+    assert!(ask(&scale, &reject).accepted);
+    for (pointer, value, accepted) in [
+        ("/object/metadata/labels", json!({ "a": "b" }), true),
+        ("/object/spec/template/metadata/labels", json!({ "a": "c" }), false),
+        ("/oldObject", Value::Null, false),
+        ("/oldObject/spec", json!(1), false),
+    ] {
+        let mut request = scale.clone();
+        match request.pointer_mut(pointer) {
+            Some(member) => *member = value,
+            None => request["object"]["metadata"]["labels"] = value,
+        }
+        assert_eq!(ask(&request, &reject).accepted, accepted, "{pointer}");
+    }
+    // The same template, its members in another order.
+    let payload = payload(&scale, &reject);
+    let reordered = payload.replacen(
+        r#""dnsPolicy":"ClusterFirst","restartPolicy":"Always""#,
+        r#""restartPolicy":"Always","dnsPolicy":"ClusterFirst""#,
+        1,
+    );
+    assert_ne!(reordered, payload);
+    assert!(ask_text(reordered.as_bytes()).accepted);
+}
+
+#[test]
+fn what_templates_can_not_have_mended_is_rejected_early() {
+    let mut request = Captured::special("deployment-create-vault-day").request;
+    let volumes = request["object"]["spec"]["template"]["spec"]["volumes"].as_array_mut();
+    volumes.unwrap().push(json!({ "name": "o", "secret": { "secretName": "other-token-x7k2p" } }));
+    let response = ask(&request, &json!({}));
+    let lines = rejection(&response);
+    assert_eq!(lines.len(), 1, "what the Pod's mutation mends is no error: {lines:?}");
+    assert_eq!(path(lines[0]), "spec.template.spec.volumes[1].secret.secretName");
+    request["object"]["spec"]["template"] = Value::Null;
+    assert_eq!(rejection(&ask(&request, &json!({}))), ["spec.template: is missing"]);
+    request["object"]["spec"] = json!([]);
+    assert_eq!(rejection(&ask(&request, &json!({}))), ["spec: is a list, not an object"]);
+}
+
+#[test]
+fn only_new_ephemeral_containers_are_looked_at() {
+    let mut request = Captured::special("pod-update-ephemeral").request;
+    let old = request["object"]["spec"]["ephemeralContainers"].clone();
+    request["oldObject"]["spec"]["ephemeralContainers"] = old.clone();
+    assert!(ask(&request, &json!({})).accepted);
+    let mut added = old[0].clone();
+    added["name"] = json!("dbg-2");
+    request["object"]["spec"]["ephemeralContainers"] = json!([old[0], added]);
+    let expected = "spec.ephemeralContainers[1].env[0].valueFrom.secretKeyRef.name";
+    assert_eq!(path(rejection(&ask(&request, &json!({})))[0]), expected);
+    request["oldObject"] = Value::Null;
+    assert_eq!(rejection(&ask(&request, &json!({}))).len(), 2);
+    request["object"]["spec"]["ephemeralContainers"] = json!({});
+    let expected = "spec.ephemeralContainers: is an object, not a list";
+    assert_eq!(rejection(&ask(&request, &json!({}))), [expected]);
+}
+
+#[test]
+fn the_data_of_a_secret_is_in_no_answer() {
+    let mut request = Captured::special("secret-create-legacy-token").request;
+    request["object"]["data"] = json!({ "token": "c2VjcmV0LXRva2Vu" });
+    for mode in ["mutate", "reject", "warn"] {
+        let answer = bound_service_account_tokens::validate(
+            payload(&request, &json!({ "mode": mode })).as_bytes(),
+        );
+        let answer = String::from_utf8(answer.unwrap()).unwrap();
+        assert!(answer.contains("never expires") && !answer.contains("c2Vj"), "{answer}");
+    }
+    assert!(ask(&request, &json!({ "legacyTokens": { "rule": "Allow" } })).accepted);
 }
 
 #[test]

@@ -93,7 +93,7 @@ impl<'a> Legacy<'_, 'a, '_> {
         let mounted = || is_mounted_as_token(spec, volume.name.or_empty());
         let at = at.member("secret");
         let at = at.member("secretName");
-        let Some(owner) = self.token(name, mounted, &at) else { return false };
+        let Known::Token(owner) = self.token(name, mounted, &at) else { return false };
         let edit = (owner.is_some() && owner.as_deref() == self.context.service_account)
             .then(|| self.replacement(secret).zip(volume.secret.text))
             .flatten();
@@ -105,7 +105,7 @@ impl<'a> Legacy<'_, 'a, '_> {
             None => Remedy::Reject,
         };
         let place = format!("volume {}", Quoted(volume.name.or_empty()));
-        self.report(name, owner, &place, way_out, remedy, &at);
+        self.report(name, owner.as_deref(), &place, way_out, remedy, &at);
         edit.is_some()
     }
 
@@ -146,35 +146,30 @@ impl<'a> Legacy<'_, 'a, '_> {
     fn check_reference(&mut self, to: &Read<SecretRef>, place: &str, way_out: &str, at: &Path) {
         let Some(name) = to.get().and_then(|secret| secret.name.get()) else { return };
         let at = at.member("name");
-        if let Some(owner) = self.token(name, || false, &at) {
-            self.report(name, owner, place, way_out, Remedy::Reject, &at);
+        if let Known::Token(owner) = self.token(name, || false, &at) {
+            self.report(name, owner.as_deref(), place, way_out, Remedy::Reject, &at);
         }
     }
 
-    /// `None` when the Secret holds no token; else the name of its service account, if known.
-    fn token(
-        &mut self,
-        name: &str,
-        mounted_as_token: impl FnOnce() -> bool,
-        at: &Path,
-    ) -> Option<Option<String>> {
-        match self.context.settings.legacy_tokens.detect {
+    /// What is known about a Secret; that nothing is, is reported here.
+    fn token(&mut self, name: &str, mounted_as_token: impl FnOnce() -> bool, at: &Path) -> Known {
+        let known = match self.context.settings.legacy_tokens.detect {
             Detect::Name => match owner_by_name(name) {
-                Some(owner) => Some(Some(owner.to_owned())),
-                None => mounted_as_token().then_some(None),
+                Some(owner) => Known::Token(Some(owner.to_owned())),
+                None if mounted_as_token() => Known::Token(None),
+                None => Known::NoToken,
             },
-            Detect::Lookup => match self.look_up(name) {
-                Known::NoToken => None,
-                Known::Token(owner) => Some(owner),
-                Known::Nothing(why) => {
-                    let message = format!("Secret {} can't be looked up: {why}", Quoted(name));
-                    let remedy = Remedy::Reject;
-                    let finding = Finding { path: at.to_string(), rule: LOOKUP, message, remedy };
-                    self.findings.push(finding);
-                    None
-                }
-            },
+            Detect::Lookup => self.look_up(name),
+        };
+        if let Known::Nothing(why) = &known {
+            self.findings.push(Finding {
+                path: at.to_string(),
+                rule: LOOKUP,
+                message: format!("Secret {} can't be looked up: {why}", Quoted(name)),
+                remedy: Remedy::Reject,
+            });
         }
+        known
     }
 
     fn look_up(&self, name: &str) -> Known {
@@ -190,16 +185,16 @@ impl<'a> Legacy<'_, 'a, '_> {
     fn report(
         &mut self,
         name: &str,
-        owner: Option<String>,
+        owner: Option<&str>,
         place: &str,
         way_out: &str,
         remedy: Remedy<'a>,
         at: &Path,
     ) {
         let own = self.context.service_account;
-        let whose = match &owner {
+        let whose = match owner {
             None => String::new(),
-            Some(owner) if Some(&**owner) == own => {
+            Some(owner) if Some(owner) == own => {
                 format!(" of service account {}", Quoted(owner))
             }
             Some(owner) => {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// What the policy is asked about.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AdmissionRequest {
     pub uid: String,
@@ -41,14 +41,14 @@ pub struct AdmissionRequest {
     options: Option<Value>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct GroupVersionKind {
     group: String,
     version: String,
     kind: String,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct GroupVersionResource {
     group: String,
     version: String,
@@ -66,6 +66,11 @@ impl AdmissionRequest {
             .context("cannot build AdmissionRequest object from given input")
     }
 
+    /// The object's kind.
+    pub fn kind(&self) -> &str {
+        &self.kind.kind
+    }
+
     /// What is being done to which object.
     pub fn title(&self) -> String {
         let parts = [self.namespace.as_deref(), self.name.as_deref()].into_iter().flatten();
@@ -74,8 +79,8 @@ impl AdmissionRequest {
     }
 
     /// The payload of the waPC call `validate`.
-    pub fn payload(&self, settings: &Value) -> Result<String> {
-        Ok(serde_json::json!({ "request": self, "settings": settings }).to_string())
+    pub fn payload(&self, settings: &Value) -> String {
+        serde_json::json!({ "request": self, "settings": settings }).to_string()
     }
 }
 

@@ -22,10 +22,10 @@ struct Cli {
 enum Command {
     /// Asks a module about one request; prints what `kwctl run` prints
     Run(run::Args),
-    /// b
-    Bench(bench::Args),
     /// Adds the metadata section to a module, as `kwctl annotate` does
     Annotate(annotate::Args),
+    /// Counts the instructions of the module, against a floor and a baseline
+    Bench(bench::Args),
 }
 
 fn main() -> anyhow::Result<()> {

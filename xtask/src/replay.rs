@@ -38,10 +38,11 @@ pub struct Replay(VecDeque<Exchange>);
 impl Replay {
     /// Reads a file.
     pub fn load(path: &Path) -> Result<Self> {
-        let file = std::fs::File::open(path)
-            .with_context(|| format!("Cannot open host capabilities interactions file {path:?}"))?;
+        let file = std::fs::File::open(path).with_context(|| {
+            format!("Cannot open host capabilities interactions file {}", path.display())
+        })?;
         let exchanges = serde_yaml::from_reader(file)
-            .with_context(|| format!("cannot deserialize contents of {path:?}"))?;
+            .with_context(|| format!("cannot deserialize contents of {}", path.display()))?;
         Ok(Self(exchanges))
     }
 

@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> Result<()> {
     if !checked.valid {
         bail!("Provided settings are not valid: {}", checked.message.unwrap_or_default());
     }
-    let answer: ValidationResponse = module.call("validate", &request.payload(&settings)?)?;
+    let answer: ValidationResponse = module.call("validate", &request.payload(&settings))?;
     let response = AdmissionResponse::new(&request, answer)?;
     if args.explain {
         print!("{}", explain(&request, &response)?);
