@@ -216,3 +216,155 @@ refused() { [ "$status" -eq 1 ] && [ -z "$output" ] && grep -F "Provided setting
   run ask "$BATS_TEST_TMPDIR/null.json"
   rejected 'object: is missing'
 }
+
+# Asks with the cluster's recorded answers: FILE REQUEST [SETTINGS]
+ask_cluster() {
+  ${KWCTL:-cargo xtask} run --allow-context-aware --replay-host-capabilities-interactions "tests/data/lookup/$1.yml" \
+    --request-path "$2" --settings-json "${3:-$lookup}" "$policy" 2>"$BATS_TEST_TMPDIR/stderr"
+}
+
+lookup='{"legacyTokens": {"detect": "Lookup"}}'
+token_secret=$special/pod-create-legacy-secret-volume.json
+
+@test "convert the legacy token volume of the Pod's own account" {
+  run ask $token_secret
+  mutated
+  [ "$(patch)" = '[{"op":"add","path":"/spec/securityContext/fsGroup","value":65534},{"op":"remove","path":"/spec/volumes/0/secret"},{"op":"add","path":"/spec/volumes/0/projected","value":{"defaultMode":420,"sources":[{"serviceAccountToken":{"expirationSeconds":3600,"path":"token"}},{"configMap":{"items":[{"key":"ca.crt","path":"ca.crt"}],"name":"kube-root-ca.crt"}},{"downwardAPI":{"items":[{"fieldRef":{"apiVersion":"v1","fieldPath":"metadata.namespace"},"path":"namespace"}]}}]}}]' ]
+}
+
+@test "reject another account's legacy token volume" {
+  run ask $special/pod-create-legacy-secret-other-account.json
+  rejected 'spec.volumes[0].secret.secretName: \"builder-token-b6wzs\" holds a token of service account \"builder\", not of the Pod'
+}
+
+@test "reject a legacy token among projected sources" {
+  run ask $special/pod-create-legacy-secret-projected.json
+  rejected 'spec.volumes[0].projected.sources[0].secret.name: \"default-token-x7k2p\" holds a token'
+}
+
+@test "reject a legacy token in the environment" {
+  run ask $special/pod-create-legacy-secret-env.json
+  rejected 'spec.containers[0].env[0].valueFrom.secretKeyRef.name: \"default-token-x7k2p\" holds a token'
+}
+
+@test "reject a legacy token in the environment of a new ephemeral container" {
+  run ask $special/pod-update-ephemeral.json
+  rejected 'spec.ephemeralContainers[0].env[0].valueFrom.secretKeyRef.name'
+}
+
+@test "setting legacyTokens.rule" {
+  run ask $special/pod-create-legacy-secret-env.json '{"legacyTokens": {"rule": "Allow"}}'
+  accepted
+}
+
+@test "look up a token of the Pod's own account, and convert it" {
+  run ask_cluster token $token_secret
+  mutated
+  [[ "$(patch)" == *'"path":"/spec/volumes/0/projected"'* ]]
+}
+
+@test "look up a token of another account" {
+  run ask_cluster token-of-builder $token_secret
+  rejected 'holds a token of service account \"builder\", not of the Pod'
+}
+
+@test "look up a Secret that is no token, whatever its name" {
+  run ask_cluster opaque $token_secret
+  accepted
+}
+
+@test "look up a Secret that does not exist yet" {
+  run ask_cluster missing $token_secret
+  accepted
+}
+
+@test "reject when the look-up fails, in every mode" {
+  for mode in mutate reject warn; do
+    run ask_cluster failure $token_secret '{"mode": "'$mode'", "legacyTokens": {"detect": "Lookup"}}'
+    rejected "spec.volumes[0].secret.secretName: Secret \\\"default-token-x7k2p\\\" can't be looked up: "
+    rejected '403 Forbidden'
+  done
+}
+
+@test "mutate the kubelet's token request" {
+  run ask $special/tokenrequest-kubelet-3607.json
+  mutated
+  [ "$(patch)" = '[{"op":"replace","path":"/spec/expirationSeconds","value":3600}]' ]
+}
+
+@test "accept a token request within the bound" {
+  run ask $special/tokenrequest-default.json '{"mode": "reject"}'
+  accepted
+}
+
+@test "reject a Secret for a token" {
+  run ask $special/secret-create-legacy-token.json
+  rejected 'type: \"kubernetes.io/service-account-token\" makes the API server put a token of service account \"default\" into the Secret'
+}
+
+@test "accept another Secret" {
+  run ask $special/secret-create-opaque.json '{"mode": "reject"}'
+  accepted
+}
+
+@test "mutate a CSI driver's tokens" {
+  run ask $special/csidriver-create.json
+  mutated
+  [ "$(patch)" = '[{"op":"replace","path":"/spec/tokenRequests/0/expirationSeconds","value":3600}]' ]
+}
+
+@test "accept a Deployment whose Pods will be mutated, and name its violations in reject mode" {
+  run ask $special/deployment-create-vault-day.json
+  accepted
+  run ask $special/deployment-create-vault-day.json '{"mode": "reject"}'
+  rejected 'spec.template.spec.volumes[0].projected.sources[0].serviceAccountToken.expirationSeconds: 86400'
+}
+
+@test "name the path in a CronJob and in a PodTemplate" {
+  run ask $special/cronjob-create-vault-day.json '{"mode": "reject"}'
+  rejected 'spec.jobTemplate.spec.template.spec.volumes[0].projected.sources[0].serviceAccountToken.expirationSeconds: 86400'
+  run ask $special/podtemplate-create.json '{"mode": "reject"}'
+  rejected 'template.spec.volumes[0].projected.sources[0].serviceAccountToken.expirationSeconds: 86400'
+}
+
+@test "accept an update that leaves the template alone" {
+  run ask $special/deployment-update-scale.json '{"mode": "reject"}'
+  accepted
+}
+
+@test "accept the templates of real workloads" {
+  for file in tests/data/requests/*/*-{deployment,statefulset,daemonset,job,cronjob}-*[a-z0-9].json; do
+    [[ "$file" == *.pod.json ]] && continue
+    run ask "$file"
+    accepted
+  done
+}
+
+@test "setting exemptServiceAccounts" {
+  run ask $special/pod-create-vault-day.json '{"mode": "reject", "exemptServiceAccounts": ["pay*/default"]}'
+  accepted
+  run ask $special/pod-create-vault-day.json '{"mode": "reject", "exemptServiceAccounts": ["other/default"]}'
+  rejected "$injected: 86400"
+}
+
+@test "setting optOutAnnotation" {
+  run ask $special/pod-create-opt-out.json '{"mode": "reject", "optOutAnnotation": "tokens.example.com/exempt"}'
+  warned 'metadata.annotations: tokens.example.com/exempt is \"true\"'
+  [[ "$output" == *'"auditAnnotations":{"opt-out":"tokens.example.com/exempt"}'* ]]
+}
+
+@test "setting overrides" {
+  settings='{"mode": "reject", "overrides": [{"namespaces": ["pay*"], "mode": "warn"}]}'
+  run ask $special/pod-create-vault-day.json "$settings"
+  warned "$injected: 86400"
+}
+
+@test "refuse an account without its namespace" {
+  run ask $special/pod-create-plain.json '{"exemptServiceAccounts": ["builder"]}'
+  refused 'exemptServiceAccounts[0]: "builder" is not of the form namespace/name'
+}
+
+@test "refuse an override for no namespace" {
+  run ask $special/pod-create-plain.json '{"overrides": [{"mode": "warn"}]}'
+  refused 'overrides[0].namespaces: is missing'
+}

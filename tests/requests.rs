@@ -127,7 +127,7 @@ fn a_pod_with_a_persistent_volume() {
     let with = |choice| ask(&request, &json!({ "fsGroup": { "persistentVolumes": choice } }));
 
     let left = with("Leave");
-    assert_eq!(changes(&request, &left), [lifetime.clone()]);
+    assert_eq!(changes(&request, &left), std::slice::from_ref(&lifetime));
     let warnings = left.warnings.unwrap();
     assert!(warnings[0].contains("volume \"d\" (persistentVolumeClaim)"), "{warnings:?}");
 
