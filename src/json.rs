@@ -5,11 +5,9 @@
 //! Text and numbers stay slices of the payload. That makes reading cheap, and it tells
 //! [`crate::fix`] where in the original text a value stands.
 
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use crate::reader::{Error, Form, Reader};
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 
 /// A member as the client wrote it.
 #[derive(Debug, Default)]
@@ -59,122 +57,85 @@ impl Text<'_> {
     }
 }
 
-/// A type that is read from one JSON type and refuses the others.
-pub trait FromJson<'de>: Sized {
-    /// The JSON type it is read from, with its article.
-    const EXPECTED: &'static str;
-
-    /// Reads an object.
+/// What can be read from JSON.
+pub trait Json<'a>: Sized {
+    /// Reads a value.
     ///
     /// # Errors
     /// When the text isn't JSON, or a member stands there twice.
-    fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Read<Self>, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Read::Wrong("an object"))
-    }
-
-    /// Reads a list.
-    ///
-    /// # Errors
-    /// When the text isn't JSON.
-    fn from_seq<A: SeqAccess<'de>>(mut list: A) -> Result<Read<Self>, A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Read::Wrong("a list"))
-    }
-
-    /// Reads a string.
-    fn from_text(_: Cow<'de, str>) -> Read<Self> {
-        Read::Wrong("a string")
-    }
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error>;
 }
 
-impl<'de> FromJson<'de> for Cow<'de, str> {
-    const EXPECTED: &'static str = "a string";
-
-    fn from_text(text: Cow<'de, str>) -> Read<Self> {
-        Read::Is(text)
-    }
-}
-
-impl<'de, E: Deserialize<'de>> FromJson<'de> for Vec<E> {
-    const EXPECTED: &'static str = "a list";
-
-    fn from_seq<A: SeqAccess<'de>>(mut list: A) -> Result<Read<Self>, A::Error> {
-        let mut elements = Vec::new();
-        while let Some(element) = list.next_element()? {
-            elements.push(element);
-        }
-        Ok(Read::Is(elements))
-    }
-}
-
-impl<'de, T: FromJson<'de>> Deserialize<'de> for Read<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ReadVisitor(PhantomData))
-    }
-}
-
-struct ReadVisitor<T>(PhantomData<T>);
-
-impl<'de, T: FromJson<'de>> Visitor<'de> for ReadVisitor<T> {
-    type Value = Read<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(T::EXPECTED)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Read::Absent)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Read::Wrong("a boolean"))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(Read::Wrong("a number"))
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(Read::Wrong("a number"))
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(Read::Wrong("a number"))
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(T::from_text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(T::from_text(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
-        T::from_seq(list)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        T::from_map(map)
-    }
-}
-
-/// The next key of an object.
+/// Reads a whole text.
 ///
 /// # Errors
-/// When the text isn't JSON.
-pub fn next_key<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<Cow<'de, str>>, A::Error> {
-    match map.next_key()? {
-        Some(Read::Is(key)) => Ok(Some(key)),
-        Some(_) => Err(A::Error::custom("a key that is not a string")),
-        None => Ok(None),
+/// When the text isn't JSON, or a member stands there twice.
+pub fn read<'a, T: Json<'a>>(text: &'a str) -> Result<T, Error> {
+    let mut reader = Reader::new(text);
+    let value = T::read(&mut reader)?;
+    reader.end()?;
+    Ok(value)
+}
+
+/// A type that is read from one JSON type and refuses the others.
+pub trait FromJson<'a>: Sized {
+    /// The JSON type it is read from.
+    const FORM: Form;
+
+    /// Reads a value of that type.
+    ///
+    /// # Errors
+    /// When the text isn't JSON, or a member stands there twice.
+    fn from_json(reader: &mut Reader<'a>) -> Result<Self, Error>;
+}
+
+/// The name of a JSON type, with its article.
+const fn name(form: Form) -> &'static str {
+    match form {
+        Form::Object => "an object",
+        Form::List => "a list",
+        Form::Text => "a string",
+        Form::Boolean => "a boolean",
+        Form::Number => "a number",
+        Form::Null => "null",
+    }
+}
+
+impl<'a> FromJson<'a> for Cow<'a, str> {
+    const FORM: Form = Form::Text;
+
+    fn from_json(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        reader.string()
+    }
+}
+
+impl<'a, E: Json<'a>> FromJson<'a> for Vec<E> {
+    const FORM: Form = Form::List;
+
+    fn from_json(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let mut elements = Self::new();
+        reader.list(|reader| {
+            elements.push(E::read(reader)?);
+            Ok(())
+        })?;
+        Ok(elements)
+    }
+}
+
+impl<'a, T: FromJson<'a>> Json<'a> for Read<T> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let form = reader.form()?;
+        if form == T::FORM {
+            return T::from_json(reader).map(Self::Is);
+        }
+        reader.skip()?;
+        Ok(if form == Form::Null { Self::Absent } else { Self::Wrong(name(form)) })
     }
 }
 
 /// A member that stands there twice: readers disagree about which one counts.
-pub fn twice<E: Error>(key: &str) -> E {
-    E::custom(format_args!("the member {} stands there twice", Quoted(key)))
+pub fn twice(reader: &Reader, key: &str) -> Error {
+    reader.error(format!("the member {} stands there twice", Quoted(key)))
 }
 
 /// An integer in the range of Go's `int64`, as its text in the payload.
@@ -199,9 +160,9 @@ impl<'a> Int<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Int<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(Some(<&RawValue>::deserialize(deserializer)?.get())))
+impl<'a> Json<'a> for Int<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        Ok(Self(Some(reader.raw()?)))
     }
 }
 
@@ -217,7 +178,7 @@ impl<'a> Lazy<'a> {
 
     /// Reads it now.
     pub fn read<T: FromJson<'a>>(self) -> Read<T> {
-        let read = self.0.map(serde_json::from_str);
+        let read = self.0.map(read::<Read<T>>);
         read.map_or(Read::Absent, |read| read.unwrap_or(Read::Wrong("not JSON we can read")))
     }
 
@@ -243,9 +204,9 @@ impl<'a> Lazy<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Lazy<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(Some(<&RawValue>::deserialize(deserializer)?.get())))
+impl<'a> Json<'a> for Lazy<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        Ok(Self(Some(reader.raw()?)))
     }
 }
 
@@ -276,11 +237,11 @@ impl<T> Editable<'_, T> {
     }
 }
 
-impl<'de: 'a, 'a, T: FromJson<'a>> Deserialize<'de> for Editable<'a, T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <&RawValue>::deserialize(deserializer)?.get();
-        let read = serde_json::from_str(text).map_err(D::Error::custom)?;
-        Ok(Self { text: Some(text), read })
+impl<'a, T: FromJson<'a>> Json<'a> for Editable<'a, T> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let start = reader.place()?;
+        let read = Read::read(reader)?;
+        Ok(Self { text: Some(reader.since(start)), read })
     }
 }
 
@@ -370,7 +331,7 @@ impl<'a, T: FromJson<'a> + Misreads> Misreads for Read<T> {
         match self {
             Self::Absent => {}
             Self::Is(value) => value.misreads(at, report),
-            Self::Wrong(found) => report.push(wrong(at, found, T::EXPECTED)),
+            Self::Wrong(found) => report.push(wrong(at, found, name(T::FORM))),
         }
     }
 }
@@ -430,22 +391,25 @@ macro_rules! view {
         pub struct $name<$a> { $( $(#[$member_doc])* pub $member: $type, )* }
 
         impl<$a> $crate::json::FromJson<$a> for $name<$a> {
-            const EXPECTED: &'static str = "an object";
+            const FORM: $crate::reader::Form = $crate::reader::Form::Object;
 
-            fn from_map<A: serde::de::MapAccess<$a>>(
-                mut map: A,
-            ) -> Result<$crate::json::Read<Self>, A::Error> {
+            fn from_json(
+                reader: &mut $crate::reader::Reader<$a>,
+            ) -> Result<Self, $crate::reader::Error> {
                 let mut view = Self::default();
-                while let Some(key) = $crate::json::next_key(&mut map)? {
-                    match &*key {
-                        $( $key if !view.$member.is_absent() => {
-                            return Err($crate::json::twice($key));
-                        }
-                        $key => view.$member = map.next_value()?, )*
-                        _ => { map.next_value::<serde::de::IgnoredAny>()?; }
+                reader.object(|reader, key| {
+                    match key {
+                        $( $key => {
+                            if !view.$member.is_absent() {
+                                return Err($crate::json::twice(reader, key));
+                            }
+                            view.$member = $crate::json::Json::read(reader)?;
+                        } )*
+                        _ => reader.skip()?,
                     }
-                }
-                Ok($crate::json::Read::Is(view))
+                    Ok(())
+                })?;
+                Ok(view)
             }
         }
 
@@ -460,9 +424,9 @@ pub(crate) use view;
 
 /// The members of an object whose names aren't known beforehand, such as annotations.
 #[derive(Debug, Default)]
-pub struct Members<'a, T>(Vec<(Cow<'a, str>, T)>);
+pub struct Members<T>(Vec<(String, T)>);
 
-impl<T> Members<'_, Read<T>> {
+impl<T> Members<Read<T>> {
     /// The value under a key; the last one when there are several, as in the API server.
     pub fn get(&self, key: &str) -> Option<&T> {
         let (_, value) = self.0.iter().rev().find(|(name, _)| name == key)?;
@@ -470,14 +434,15 @@ impl<T> Members<'_, Read<T>> {
     }
 }
 
-impl<'de, T: Deserialize<'de>> FromJson<'de> for Members<'de, T> {
-    const EXPECTED: &'static str = "an object";
+impl<'a, T: Json<'a>> FromJson<'a> for Members<T> {
+    const FORM: Form = Form::Object;
 
-    fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Read<Self>, A::Error> {
+    fn from_json(reader: &mut Reader<'a>) -> Result<Self, Error> {
         let mut members = Vec::new();
-        while let Some(key) = next_key(&mut map)? {
-            members.push((key, map.next_value()?));
-        }
-        Ok(Read::Is(Self(members)))
+        reader.object(|reader, key| {
+            members.push((key.to_owned(), T::read(reader)?));
+            Ok(())
+        })?;
+        Ok(Self(members))
     }
 }

@@ -16,6 +16,7 @@ pub mod lookup;
 pub mod objects;
 pub mod pattern;
 pub mod pod_spec;
+pub mod reader;
 pub mod request;
 pub mod rules;
 pub mod section;

@@ -3,10 +3,10 @@
 //! The names are those of `k8s.io/api/core/v1`; a test compares them with k8s-openapi's types.
 
 use crate::json::{
-    Editable, FromJson, Int, Lazy, List, Members, Misread, Misreads, Path, Read, Text, next_key,
-    twice, view,
+    Editable, FromJson, Int, Json, Lazy, List, Members, Misread, Misreads, Path, Read, Text, twice,
+    view,
 };
-use serde::de::{IgnoredAny, MapAccess};
+use crate::reader::{Error, Form, Reader};
 use std::borrow::Cow;
 
 /// Volumes that outlive the Pod, or may: claims, CSI volumes, and the disk and network types
@@ -242,30 +242,33 @@ impl<'a> Volume<'a> {
 }
 
 impl<'a> FromJson<'a> for Volume<'a> {
-    const EXPECTED: &'static str = "an object";
+    const FORM: Form = Form::Object;
 
-    fn from_map<A: MapAccess<'a>>(mut map: A) -> Result<Read<Self>, A::Error> {
+    fn from_json(reader: &mut Reader<'a>) -> Result<Self, Error> {
         let mut volume = Self::default();
-        while let Some(key) = next_key(&mut map)? {
-            match &*key {
-                "name" if !volume.name.is_absent() => return Err(twice("name")),
-                "name" => volume.name = map.next_value()?,
-                "projected" if !volume.projected.is_absent() => return Err(twice("projected")),
-                "projected" => volume.projected = map.next_value()?,
-                "secret" if !volume.secret.is_absent() => return Err(twice("secret")),
-                "secret" => volume.secret = map.next_value()?,
-                key => match PERSISTENT.iter().find(|source| **source == key) {
-                    Some(source) if !map.next_value::<Lazy>()?.is_absent() => {
-                        volume.persistent = Some(source);
-                    }
-                    Some(_) => {}
-                    None => {
-                        map.next_value::<IgnoredAny>()?;
-                    }
-                },
+        reader.object(|reader, key| {
+            let absent = match key {
+                "name" => volume.name.is_absent(),
+                "projected" => volume.projected.is_absent(),
+                "secret" => volume.secret.is_absent(),
+                _ => true,
+            };
+            if !absent {
+                return Err(twice(reader, key));
             }
-        }
-        Ok(Read::Is(volume))
+            match key {
+                "name" => volume.name = Json::read(reader)?,
+                "projected" => volume.projected = Json::read(reader)?,
+                "secret" => volume.secret = Json::read(reader)?,
+                key => {
+                    let is_there = !<Lazy as Json>::read(reader)?.is_absent();
+                    let source = PERSISTENT.iter().find(|source| **source == key && is_there);
+                    volume.persistent = source.copied().or(volume.persistent);
+                }
+            }
+            Ok(())
+        })?;
+        Ok(volume)
     }
 }
 

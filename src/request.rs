@@ -4,13 +4,11 @@
 //! in everything that policy-server and kwctl write; if it ever comes later, the object is read
 //! in a second pass.
 
-use crate::json::{
-    FromJson, Lazy, List, Misread, Misreads, Path, Read, Text, next_key, twice, view,
-};
+use crate::json::{FromJson, Json, Lazy, List, Misread, Misreads, Path, Read, Text, twice, view};
 use crate::objects::{CronJob, CsiDriver, PodTemplate, Secret, TokenRequest, Workload};
 use crate::pod_spec::{Container, Pod};
+use crate::reader::{Error, Form, Reader};
 use crate::target::Kind;
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess};
 use std::borrow::Cow;
 
 view! {
@@ -78,17 +76,17 @@ pub enum Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    fn read_as<D: Deserializer<'a>>(kind: Option<Kind>, object: D) -> Result<Self, D::Error> {
+    fn read_as(kind: Option<Kind>, reader: &mut Reader<'a>) -> Result<Self, Error> {
         Ok(match kind {
-            Some(Kind::Pod) => Self::Pod(Deserialize::deserialize(object)?),
-            Some(Kind::Workload) => Self::Workload(Deserialize::deserialize(object)?),
-            Some(Kind::CronJob) => Self::CronJob(Deserialize::deserialize(object)?),
-            Some(Kind::PodTemplate) => Self::PodTemplate(Deserialize::deserialize(object)?),
-            Some(Kind::TokenRequest) => Self::TokenRequest(Deserialize::deserialize(object)?),
-            Some(Kind::Secret) => Self::Secret(Deserialize::deserialize(object)?),
-            Some(Kind::CsiDriver) => Self::CsiDriver(Deserialize::deserialize(object)?),
+            Some(Kind::Pod) => Self::Pod(boxed(reader)?),
+            Some(Kind::Workload) => Self::Workload(boxed(reader)?),
+            Some(Kind::CronJob) => Self::CronJob(boxed(reader)?),
+            Some(Kind::PodTemplate) => Self::PodTemplate(boxed(reader)?),
+            Some(Kind::TokenRequest) => Self::TokenRequest(boxed(reader)?),
+            Some(Kind::Secret) => Self::Secret(boxed(reader)?),
+            Some(Kind::CsiDriver) => Self::CsiDriver(boxed(reader)?),
             None => {
-                IgnoredAny::deserialize(object)?;
+                reader.skip()?;
                 Self::Skipped
             }
         })
@@ -148,55 +146,48 @@ impl Misreads for Object<'_> {
     }
 }
 
-struct ObjectOf(Option<Kind>);
-
-impl<'de> DeserializeSeed<'de> for ObjectOf {
-    type Value = Object<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, object: D) -> Result<Self::Value, D::Error> {
-        Object::read_as(self.0, object)
-    }
+fn boxed<'a, T: Json<'a>>(reader: &mut Reader<'a>) -> Result<Box<T>, Error> {
+    T::read(reader).map(Box::new)
 }
 
 impl<'a> FromJson<'a> for Request<'a> {
-    const EXPECTED: &'static str = "an object";
+    const FORM: Form = Form::Object;
 
-    fn from_map<A: MapAccess<'a>>(mut map: A) -> Result<Read<Self>, A::Error> {
+    fn from_json(reader: &mut Reader<'a>) -> Result<Self, Error> {
         let mut request = Self::default();
         let mut later = Lazy::default();
-        while let Some(key) = next_key(&mut map)? {
-            match &*key {
-                "kind" if !request.kind.is_absent() => return Err(twice("kind")),
-                "kind" => request.kind = map.next_value()?,
-                "operation" if !request.operation.is_absent() => return Err(twice("operation")),
-                "operation" => request.operation = map.next_value()?,
-                "subResource" if !request.sub_resource.is_absent() => {
-                    return Err(twice("subResource"));
-                }
-                "subResource" => request.sub_resource = map.next_value()?,
-                "namespace" if !request.namespace.is_absent() => return Err(twice("namespace")),
-                "namespace" => request.namespace = map.next_value()?,
-                "name" => request.name = map.next_value()?,
-                "object" if !matches!(request.object, Object::Absent) || !later.is_absent() => {
-                    return Err(twice("object"));
-                }
-                "object" if request.kind.is_absent() => later = map.next_value()?,
-                "object" => {
-                    request.object = map.next_value_seed(ObjectOf(Kind::of(&request.kind)))?;
-                }
-                "oldObject" if !request.old_object.is_absent() => return Err(twice("oldObject")),
-                "oldObject" => request.old_object = map.next_value()?,
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
+        reader.object(|reader, key| {
+            let absent = match key {
+                "kind" => request.kind.is_absent(),
+                "operation" => request.operation.is_absent(),
+                "subResource" => request.sub_resource.is_absent(),
+                "namespace" => request.namespace.is_absent(),
+                "name" => request.name.is_absent(),
+                "object" => matches!(request.object, Object::Absent) && later.is_absent(),
+                "oldObject" => request.old_object.is_absent(),
+                _ => true,
+            };
+            if !absent {
+                return Err(twice(reader, key));
             }
-        }
+            match key {
+                "kind" => request.kind = Json::read(reader)?,
+                "operation" => request.operation = Json::read(reader)?,
+                "subResource" => request.sub_resource = Json::read(reader)?,
+                "namespace" => request.namespace = Json::read(reader)?,
+                "name" => request.name = Json::read(reader)?,
+                "object" if request.kind.is_absent() => later = Json::read(reader)?,
+                "object" => request.object = Object::read_as(Kind::of(&request.kind), reader)?,
+                "oldObject" => request.old_object = Json::read(reader)?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
         if let Some(object) = later.text() {
-            let mut object = serde_json::Deserializer::from_str(object);
-            request.object = Object::read_as(Kind::of(&request.kind), &mut object)
-                .map_err(serde::de::Error::custom)?;
+            let kind = Kind::of(&request.kind);
+            request.object = Object::read_as(kind, &mut Reader::new(object))?;
         }
-        Ok(Read::Is(request))
+        Ok(request)
     }
 }
 

@@ -1,148 +1,166 @@
 //! Reading settings: each member as its type, every problem collected with its path.
 
-use serde_json::{Map, Value};
+use crate::json::{Path, Quoted};
+use crate::reader::{Error, Form, Reader};
+use std::fmt::Display;
 
 /// An object among the settings.
-pub struct Section<'p> {
-    path: String,
-    members: Map<String, Value>,
+pub struct Section<'p, 'a> {
+    path: &'p Path<'p>,
+    members: Vec<(String, &'a str)>,
     asked: Vec<&'static str>,
     problems: &'p mut Vec<String>,
 }
 
-impl<'p> Section<'p> {
+impl<'p, 'a> Section<'p, 'a> {
     /// Reads an object with `read`, and reports the members that it didn't ask for.
     pub fn read<T>(
-        path: String,
-        value: Value,
+        path: &'p Path<'p>,
+        text: &'a str,
         problems: &'p mut Vec<String>,
-        read: impl FnOnce(&mut Self) -> T,
+        read: impl FnOnce(&mut Section<'_, 'a>) -> T,
     ) -> T {
-        let members = match value {
-            Value::Object(members) => members,
-            Value::Null => Map::new(),
-            other => {
-                problems.push(format!("{}: is {}, not an object", named(&path), shown(&other)));
-                Map::new()
+        let mut section = Section { path, members: Vec::new(), asked: Vec::new(), problems };
+        match form(text) {
+            Some(Form::Null) => {}
+            Some(Form::Object) => section.read_members(text),
+            _ => {
+                section.problems.push(format!(
+                    "{}: is {}, not an object",
+                    named(path),
+                    shown(text)
+                ));
             }
-        };
-        let mut section = Self { path, members, asked: Vec::new(), problems };
+        }
         let it = read(&mut section);
         section.report_unknown();
         it
     }
 
+    fn read_members(&mut self, text: &'a str) {
+        let Self { members, problems, path, .. } = self;
+        let read = Reader::new(text).object(|reader, key| {
+            if members.iter().any(|(name, _)| name == key) {
+                problems.push(format!("{}: is there twice", path.member(key)));
+            }
+            members.push((key.to_owned(), reader.raw()?));
+            Ok(())
+        });
+        if let Err(e) = read {
+            self.problems.push(format!("{}: {e}", named(self.path)));
+        }
+    }
+
     fn report_unknown(&mut self) {
-        for key in self.members.keys() {
+        for (key, _) in &self.members {
             let nearest = self.asked.iter().min_by_key(|known| distance(key, known));
             let known = nearest.copied().unwrap_or_default();
-            let path = self.path_of(key);
+            let path = self.path.member(key);
             self.problems.push(format!("{path}: is not a setting; the nearest one is {known}"));
         }
     }
 
     /// The path of a member.
-    pub fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    pub fn path_of<'k>(&'k self, key: &'k str) -> Path<'k> {
+        self.path.member(key)
     }
 
-    fn take(&mut self, key: &'static str) -> Option<Value> {
+    /// The text of a member, unless it is `null`.
+    fn take(&mut self, key: &'static str) -> Option<&'a str> {
         self.asked.push(key);
-        self.members.remove(key).filter(|value| !value.is_null())
+        let at = self.members.iter().position(|(name, _)| name == key)?;
+        Some(self.members.swap_remove(at).1).filter(|text| *text != "null")
     }
 
-    fn wrong(&mut self, path: &str, value: &Value, expected: &str) {
-        self.problems.push(format!("{path}: is {}, not {expected}", shown(value)));
+    fn wrong(&mut self, path: &impl Display, text: &str, expected: &str) {
+        self.problems.push(format!("{path}: is {}, not {expected}", shown(text)));
+    }
+
+    /// A value, if `parse` can make one of the member's text.
+    fn scalar<T>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let text = self.take(key)?;
+        let value = parse(text);
+        if value.is_none() {
+            let path = self.path.member(key);
+            self.wrong(&path, text, expected);
+        }
+        value
     }
 
     /// An integer.
     pub fn integer(&mut self, key: &'static str) -> Option<i64> {
-        let value = self.take(key)?;
-        let number = value.as_i64();
-        if number.is_none() {
-            self.wrong(&self.path_of(key), &value, "an integer");
-        }
-        number
+        self.scalar(key, "an integer", |text| text.parse().ok())
     }
 
     /// A boolean.
     pub fn boolean(&mut self, key: &'static str) -> Option<bool> {
-        let value = self.take(key)?;
-        let boolean = value.as_bool();
-        if boolean.is_none() {
-            self.wrong(&self.path_of(key), &value, "a boolean");
-        }
-        boolean
+        self.scalar(key, "a boolean", |text| text.parse().ok())
     }
 
     /// A string.
     pub fn string(&mut self, key: &'static str) -> Option<String> {
-        match self.take(key)? {
-            Value::String(text) => Some(text),
-            other => {
-                self.wrong(&self.path_of(key), &other, "a string");
-                None
-            }
-        }
+        self.scalar(key, "a string", string)
     }
 
     /// One of several names.
     pub fn choice<T: Copy>(&mut self, key: &'static str, names: &[(&str, T)]) -> Option<T> {
-        let value = self.take(key)?;
-        let choice = names.iter().find(|(name, _)| value.as_str() == Some(name));
-        if choice.is_none() {
-            let names: Vec<_> = names.iter().map(|(name, _)| *name).collect();
-            let names = format!("one of {}", names.join(", "));
-            self.wrong(&self.path_of(key), &value, &names);
-        }
-        choice.map(|(_, choice)| *choice)
+        let named = |text: &str| {
+            let text = string(text)?;
+            names.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice)
+        };
+        let expected: Vec<_> = names.iter().map(|(name, _)| *name).collect();
+        self.scalar(key, &format!("one of {}", expected.join(", ")), named)
     }
 
     /// A nested object.
     pub fn section<T>(
         &mut self,
         key: &'static str,
-        read: impl FnOnce(&mut Section) -> T,
+        read: impl FnOnce(&mut Section<'_, 'a>) -> T,
     ) -> Option<T> {
-        let value = self.take(key)?;
-        Some(Section::read(self.path_of(key), value, self.problems, read))
+        let text = self.take(key)?;
+        Some(Section::read(&self.path.member(key), text, self.problems, read))
     }
 
     /// A list of objects.
     pub fn list<T>(
         &mut self,
         key: &'static str,
-        read: impl Fn(&mut Section) -> T,
+        read: impl Fn(&mut Section<'_, 'a>) -> T,
     ) -> Option<Vec<T>> {
-        let elements = self.elements(key)?;
-        let read_one = |(path, value)| Section::read(path, value, self.problems, &read);
-        Some(elements.into_iter().map(read_one).collect())
+        let path = self.path.member(key);
+        let elements = self.elements(key)?.into_iter().enumerate();
+        let read_one = |(i, text)| Section::read(&path.element(i), text, self.problems, &read);
+        Some(elements.map(read_one).collect())
     }
 
     /// A list of strings.
     pub fn strings(&mut self, key: &'static str) -> Option<Vec<String>> {
+        let path = self.path.member(key);
         let mut texts = Vec::new();
-        for (path, value) in self.elements(key)? {
-            match value {
-                Value::String(text) => texts.push(text),
-                other => self.wrong(&path, &other, "a string"),
+        for (i, text) in self.elements(key)?.into_iter().enumerate() {
+            match string(text) {
+                Some(text) => texts.push(text),
+                None => self.wrong(&path.element(i), text, "a string"),
             }
         }
         Some(texts)
     }
 
-    fn elements(&mut self, key: &'static str) -> Option<Vec<(String, Value)>> {
-        let path = self.path_of(key);
-        match self.take(key)? {
-            Value::Array(elements) => {
-                let numbered = elements.into_iter().enumerate();
-                Some(numbered.map(|(i, value)| (format!("{path}[{i}]"), value)).collect())
-            }
-            other => {
-                self.wrong(&path, &other, "a list");
-                None
-            }
+    /// The texts of a list's elements.
+    fn elements(&mut self, key: &'static str) -> Option<Vec<&'a str>> {
+        let text = self.take(key)?;
+        let elements = elements(text);
+        if elements.is_err() {
+            let path = self.path.member(key);
+            self.wrong(&path, text, "a list");
         }
+        elements.ok()
     }
 
     /// Reports a member that has to be there, unless what is there has been reported already.
@@ -154,23 +172,41 @@ impl<'p> Section<'p> {
         let problems = self.problems.len();
         let value = read(self, key);
         if value.is_none() && self.problems.len() == problems {
-            let path = self.path_of(key);
+            let path = self.path.member(key);
             self.problems.push(format!("{path}: is missing"));
         }
         value
     }
 }
 
-fn named(path: &str) -> &str {
-    if path.is_empty() { "the settings" } else { path }
+fn form(text: &str) -> Option<Form> {
+    Reader::new(text).form().ok()
+}
+
+fn string(text: &str) -> Option<String> {
+    Reader::new(text).string().ok().map(std::borrow::Cow::into_owned)
+}
+
+fn elements(text: &str) -> Result<Vec<&str>, Error> {
+    let mut elements = Vec::new();
+    Reader::new(text).list(|reader| {
+        elements.push(reader.raw()?);
+        Ok(())
+    })?;
+    Ok(elements)
+}
+
+fn named(path: &Path) -> String {
+    if matches!(path, Path::Keys([])) { "the settings".to_owned() } else { path.to_string() }
 }
 
 /// A value in a message, short enough to read.
-fn shown(value: &Value) -> String {
-    match value {
-        Value::Object(_) => "an object".to_owned(),
-        Value::Array(_) => "a list".to_owned(),
-        scalar => scalar.to_string().chars().take(60).collect(),
+fn shown(text: &str) -> String {
+    match form(text) {
+        Some(Form::Object) => "an object".to_owned(),
+        Some(Form::List) => "a list".to_owned(),
+        Some(Form::Text) => string(text).map_or(String::new(), |text| Quoted(&text).to_string()),
+        _ => text.chars().take(60).collect(),
     }
 }
 

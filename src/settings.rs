@@ -2,7 +2,7 @@
 //!
 //! Empty settings, and `null`, mean the defaults; so does a member that is `null`.
 
-use crate::json::Quoted;
+use crate::json::{self, Lazy, Path, Quoted};
 use crate::pattern;
 use crate::rules::EXTENDED_LIFETIME;
 use crate::section::Section;
@@ -304,9 +304,10 @@ impl Settings {
     /// # Errors
     /// All that is wrong with them, in one line.
     pub fn read(json: &str) -> Result<Self, String> {
-        let value = serde_json::from_str(json).map_err(|e| format!("the settings: {e}"))?;
+        let text = json::read::<Lazy>(json).map_err(|e| format!("the settings: {e}"))?;
+        let text = text.text().unwrap_or("null");
         let mut problems = Vec::new();
-        let settings = Section::read(String::new(), value, &mut problems, Self::from_section);
+        let settings = Section::read(&Path::OBJECT, text, &mut problems, Self::from_section);
         settings.check(&mut problems);
         if problems.is_empty() { Ok(settings) } else { Err(problems.join("; ")) }
     }
@@ -335,37 +336,41 @@ impl Settings {
 
     fn check(&self, problems: &mut Vec<String>) {
         let extends = self.api_server.extends_tokens;
-        check_lifetime("maxExpirationSeconds", self.max_expiration_seconds, extends, problems);
-        let mut seen = BTreeSet::new();
-        for (i, bound) in self.audiences.iter().enumerate() {
-            let at = format!("audiences[{i}]");
-            let (path, seconds) =
-                (format!("{at}.maxExpirationSeconds"), bound.max_expiration_seconds);
-            check_lifetime(&path, seconds, extends, problems);
-            check_pattern(&format!("{at}.audience"), &bound.audience, problems);
-            if !seen.insert(&bound.audience) {
-                problems.push(format!("{at}.audience: {} is there twice", Quoted(&bound.audience)));
-            }
-        }
+        let seconds = self.max_expiration_seconds;
+        check_lifetime(&Path::Keys(&["maxExpirationSeconds"]), seconds, extends, problems);
+        self.check_audiences(problems);
         for (at, patterns) in [
             ("allowedAudiences", self.allowed_audiences.as_deref().unwrap_or_default()),
             ("apiServer.audiences", &self.api_server.audiences),
             ("exemptNamespaces", &self.exempt_namespaces),
         ] {
-            for (i, pattern) in patterns.iter().enumerate() {
-                check_pattern(&format!("{at}[{i}]"), pattern, problems);
-            }
+            check_patterns(&Path::Keys(&[at]), patterns, problems);
         }
         for (i, it) in self.exempt_service_accounts.iter().enumerate() {
-            it.check(&format!("exemptServiceAccounts[{i}]"), problems);
+            it.check(&Path::Keys(&["exemptServiceAccounts"]).element(i), problems);
         }
         if let Some(key) = &self.opt_out_annotation {
-            check_annotation("optOutAnnotation", key, problems);
+            check_annotation(&Path::Keys(&["optOutAnnotation"]), key, problems);
         }
         for (i, it) in self.overrides.iter().enumerate() {
-            it.check(&format!("overrides[{i}]"), extends, problems);
+            it.check(&Path::Keys(&["overrides"]).element(i), extends, problems);
         }
         self.fs_group.check(problems);
+    }
+
+    fn check_audiences(&self, problems: &mut Vec<String>) {
+        let mut seen = BTreeSet::new();
+        for (i, bound) in self.audiences.iter().enumerate() {
+            let at = Path::Keys(&["audiences"]);
+            let at = at.element(i);
+            let (seconds, extends) = (bound.max_expiration_seconds, self.api_server.extends_tokens);
+            check_lifetime(&at.member("maxExpirationSeconds"), seconds, extends, problems);
+            check_pattern(&at.member("audience"), &bound.audience, problems);
+            if !seen.insert(&bound.audience) {
+                let path = at.member("audience");
+                problems.push(format!("{path}: {} is there twice", Quoted(&bound.audience)));
+            }
+        }
     }
 }
 
@@ -383,7 +388,7 @@ impl AudienceBound {
         Self {
             audience: it
                 .required("audience", Section::string)
-                .unwrap_or_else(|| it.path_of("audience")),
+                .unwrap_or_else(|| it.path_of("audience").to_string()),
             max_expiration_seconds: it
                 .required("maxExpirationSeconds", Section::integer)
                 .unwrap_or(*LIFETIMES.start()),
@@ -416,7 +421,7 @@ impl AccountPattern {
         accounts.into_iter().map(Self::from).collect()
     }
 
-    fn check(&self, path: &str, problems: &mut Vec<String>) {
+    fn check(&self, path: &Path, problems: &mut Vec<String>) {
         let Self { namespace, name } = self;
         if namespace.is_empty() || name.is_empty() || name.contains('/') {
             let shown = if name.is_empty() && !namespace.contains('/') {
@@ -443,22 +448,20 @@ impl Override {
         Self {
             namespaces: it
                 .required("namespaces", Section::strings)
-                .unwrap_or_else(|| vec![it.path_of("namespaces")]),
+                .unwrap_or_else(|| vec![it.path_of("namespaces").to_string()]),
             mode: it.choice("mode", &MODES),
             max_expiration_seconds: it.integer("maxExpirationSeconds"),
         }
     }
 
-    fn check(&self, path: &str, extends: bool, problems: &mut Vec<String>) {
-        let namespaces = format!("{path}.namespaces");
+    fn check(&self, path: &Path, extends: bool, problems: &mut Vec<String>) {
+        let namespaces = path.member("namespaces");
         if self.namespaces.is_empty() {
             problems.push(format!("{namespaces}: is empty"));
         }
-        for (i, pattern) in self.namespaces.iter().enumerate() {
-            check_pattern(&format!("{namespaces}[{i}]"), pattern, problems);
-        }
+        check_patterns(&namespaces, &self.namespaces, problems);
         if let Some(seconds) = self.max_expiration_seconds {
-            check_lifetime(&format!("{path}.maxExpirationSeconds"), seconds, extends, problems);
+            check_lifetime(&path.member("maxExpirationSeconds"), seconds, extends, problems);
         }
     }
 }
@@ -478,10 +481,15 @@ impl FsGroup {
 
     fn check(&self, problems: &mut Vec<String>) {
         for (i, GroupRange { min, max }) in self.ranges.iter().enumerate() {
-            let at = format!("fsGroup.ranges[{i}]");
+            let at = Path::Keys(&["fsGroup", "ranges"]);
+            let at = at.element(i);
             for (key, group) in [("min", min), ("max", max)] {
                 if !GROUPS.contains(group) {
-                    problems.push(format!("{at}.{key}: {group} is outside {}", span(&GROUPS)));
+                    problems.push(format!(
+                        "{}: {group} is outside {}",
+                        at.member(key),
+                        span(&GROUPS)
+                    ));
                 }
             }
             if min > max {
@@ -512,7 +520,7 @@ impl GroupRange {
     }
 }
 
-fn check_lifetime(path: &str, seconds: i64, extended: bool, problems: &mut Vec<String>) {
+fn check_lifetime(path: &Path, seconds: i64, extended: bool, problems: &mut Vec<String>) {
     if !LIFETIMES.contains(&seconds) {
         problems.push(format!("{path}: {seconds} is outside {} seconds", span(&LIFETIMES)));
     } else if seconds == EXTENDED_LIFETIME && extended {
@@ -524,15 +532,21 @@ fn check_lifetime(path: &str, seconds: i64, extended: bool, problems: &mut Vec<S
     }
 }
 
-fn check_pattern(path: &str, pattern: &str, problems: &mut Vec<String>) {
+fn check_pattern(path: &Path, pattern: &str, problems: &mut Vec<String>) {
     if pattern.is_empty() {
         problems.push(format!("{path}: is empty"));
     }
 }
 
+fn check_patterns(path: &Path, patterns: &[String], problems: &mut Vec<String>) {
+    for (i, pattern) in patterns.iter().enumerate() {
+        check_pattern(&path.element(i), pattern, problems);
+    }
+}
+
 /// The API server's form of a key (`k8s.io/apimachinery/pkg/util/validation`, `IsQualifiedName`),
 /// less its limits of length.
-fn check_annotation(path: &str, key: &str, problems: &mut Vec<String>) {
+fn check_annotation(path: &Path, key: &str, problems: &mut Vec<String>) {
     let (prefix, name) = key.split_once('/').unwrap_or(("x", key));
     let fits = |part: &str| {
         let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
@@ -638,7 +652,9 @@ mod tests {
     #[test]
     fn settings_that_are_wrong() {
         for (json, expected) in [
-            ("", "the settings: EOF while parsing"),
+            ("", "the settings: the text ends here at byte 0"),
+            ("{} {}", "the settings: expected the end at byte 3"),
+            (r#"{"mode": "warn", "mode": "mutate"}"#, "mode: is there twice"),
             ("[]", "the settings: is a list, not an object"),
             ("\"mutate\"", "the settings: is \"mutate\", not an object"),
             ("5", "the settings: is 5, not an object"),

@@ -199,9 +199,9 @@ fn payloads_that_are_no_request_are_rejected() {
     let cut = &valid[..valid.len() - 2];
     let twice = valid.replace("\"spec\":{}", "\"spec\":{},\"spec\":{}");
     for (payload, expected) in [
-        ("", "request: can't be read: EOF while parsing"),
-        ("nonsense", "request: can't be read: expected"),
-        (cut, "request: can't be read: EOF while parsing"),
+        ("", "request: can't be read: the text ends here at byte 0"),
+        ("nonsense", "request: can't be read: expected a value at byte 0"),
+        (cut, "request: can't be read: the text ends here at byte"),
         ("[]", "request: is missing"),
         ("{}", "request: is missing"),
         (r#"{"request":null}"#, "request: is missing"),
@@ -494,15 +494,6 @@ fn templates_that_change_are_looked_at() {
         }
         assert_eq!(ask(&request, &reject).accepted, accepted, "{pointer}");
     }
-    // The same template, its members in another order.
-    let payload = payload(&scale, &reject);
-    let reordered = payload.replacen(
-        r#""dnsPolicy":"ClusterFirst","restartPolicy":"Always""#,
-        r#""restartPolicy":"Always","dnsPolicy":"ClusterFirst""#,
-        1,
-    );
-    assert_ne!(reordered, payload);
-    assert!(ask_text(reordered.as_bytes()).accepted);
 }
 
 #[test]

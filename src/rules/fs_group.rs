@@ -308,7 +308,7 @@ mod tests {
         assert_eq!(debug.matches(": None").count(), sources.len(), "{debug}");
         for source in crate::pod_spec::PERSISTENT {
             let object = format!(r#"{{"spec":{{"volumes":[{{"{source}":{{}}}}]}}}}"#);
-            let pod: Read<Pod> = serde_json::from_str(&object).unwrap();
+            let pod: Read<Pod> = crate::json::read(&object).unwrap();
             let spec = pod.get().unwrap().spec.get().unwrap();
             assert_eq!(spec.volumes.elements().next().unwrap().1.persistent, Some(source));
         }

@@ -216,7 +216,7 @@ mod tests {
         settings: &str,
         remedy: impl Fn(Finding) -> String,
     ) -> Vec<(String, String)> {
-        let payload: Payload = match serde_json::from_str(payload).unwrap() {
+        let payload: Payload = match crate::json::read(payload).unwrap() {
             Read::Is(payload) => payload,
             other => panic!("{other:?}"),
         };
