@@ -45,14 +45,12 @@ pub enum Form {
 pub struct Reader<'a> {
     text: &'a str,
     at: usize,
-    /// The lists and objects around the place that is being skipped.
-    around: Vec<u8>,
 }
 
 impl<'a> Reader<'a> {
     /// The start of a text.
     pub const fn new(text: &'a str) -> Self {
-        Self { text, at: 0, around: Vec::new() }
+        Self { text, at: 0 }
     }
 
     /// An error here.
@@ -125,9 +123,16 @@ impl<'a> Reader<'a> {
     pub fn string(&mut self) -> Result<Cow<'a, str>, Error> {
         self.expect(b'"', "expected a string")?;
         let start = self.at;
-        let escapes = self.skip_string()?;
+        let (end, escapes) = match string_end(self.text.as_bytes(), start) {
+            Ok(end) => end,
+            Err((at, message)) => {
+                self.at = at;
+                return Err(self.error(message));
+            }
+        };
+        self.at = end;
         if !escapes {
-            return Ok(Cow::Borrowed(&self.text[start..self.at - 1]));
+            return Ok(Cow::Borrowed(&self.text[start..end - 1]));
         }
         let decoded = serde_json::from_str(&self.text[start - 1..self.at]);
         decoded.map(Cow::Owned).map_err(|_| self.error("an invalid escape in the string"))
@@ -162,126 +167,13 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// When the text isn't JSON.
     pub fn skip(&mut self) -> Result<(), Error> {
-        let outside = self.around.len();
-        loop {
-            let first = self.next()?;
-            match first {
-                b'"' => {
-                    self.at += 1;
-                    self.skip_string()?;
-                }
-                b'{' => {
-                    self.at += 1;
-                    if !self.take(b'}')? {
-                        self.around.push(b'}');
-                        self.skip_key()?;
-                        continue;
-                    }
-                }
-                b'[' => {
-                    self.at += 1;
-                    if !self.take(b']')? {
-                        self.around.push(b']');
-                        continue;
-                    }
-                }
-                _ => self.skip_scalar(first)?,
-            }
-            if self.skip_ends(outside)? {
-                return Ok(());
-            }
-        }
-    }
-
-    /// After a value: closes what ends here. True when that is all that was to be skipped, false
-    /// in front of the next value.
-    fn skip_ends(&mut self, outside: usize) -> Result<bool, Error> {
-        while self.around.len() > outside {
-            let end = self.around.last().copied().unwrap_or_default();
-            let next = self.next()?;
-            self.at += 1;
-            if next == b',' {
-                if end == b'}' {
-                    self.skip_key()?;
-                }
-                return Ok(false);
-            }
-            if next != end {
-                return Err(self.error("expected a comma or the end of the list or object"));
-            }
-            self.around.pop();
-        }
-        Ok(true)
-    }
-
-    fn skip_key(&mut self) -> Result<(), Error> {
-        self.expect(b'"', "expected a key")?;
-        self.skip_string()?;
-        self.expect(b':', "expected a colon")
-    }
-
-    fn skip_scalar(&mut self, first: u8) -> Result<(), Error> {
-        let word = match first {
-            b't' => "true",
-            b'f' => "false",
-            b'n' => "null",
-            b'-' | b'0'..=b'9' => return self.skip_number(),
-            _ => return Err(self.error("expected a value")),
+        let skipped = skip_value(self.text.as_bytes(), self.at);
+        let (at, message) = match skipped {
+            Ok(at) => (at, None),
+            Err((at, message)) => (at, Some(message)),
         };
-        if !self.text[self.at..].starts_with(word) {
-            return Err(self.error("expected a value"));
-        }
-        self.at += word.len();
-        Ok(())
-    }
-
-    fn skip_number(&mut self) -> Result<(), Error> {
-        self.take_here(b'-');
-        if !self.take_here(b'0') {
-            self.skip_digits()?;
-        }
-        if self.take_here(b'.') {
-            self.skip_digits()?;
-        }
-        if self.take_here(b'e') || self.take_here(b'E') {
-            let _sign = self.take_here(b'+') || self.take_here(b'-');
-            self.skip_digits()?;
-        }
-        Ok(())
-    }
-
-    fn skip_digits(&mut self) -> Result<(), Error> {
-        let digits = self.rest().iter().take_while(|byte| byte.is_ascii_digit()).count();
-        self.at += digits;
-        if digits > 0 { Ok(()) } else { Err(self.error("expected a digit")) }
-    }
-
-    /// Goes on after the end of the string that this place is in. True when there are escapes.
-    fn skip_string(&mut self) -> Result<bool, Error> {
-        let mut escapes = false;
-        loop {
-            self.at += plain(self.rest());
-            match self.rest() {
-                [b'"', ..] => {
-                    self.at += 1;
-                    return Ok(escapes);
-                }
-                [b'\\', ..] => self.skip_escape()?,
-                [_, ..] => return Err(self.error("a control character in a string")),
-                [] => return Err(self.error("the text ends in a string")),
-            }
-            escapes = true;
-        }
-    }
-
-    fn skip_escape(&mut self) -> Result<(), Error> {
-        let length = match self.rest() {
-            [_, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => 2,
-            [_, b'u', a, b, c, d, ..] if [a, b, c, d].iter().all(|it| it.is_ascii_hexdigit()) => 6,
-            _ => return Err(self.error("an invalid escape in a string")),
-        };
-        self.at += length;
-        Ok(())
+        self.at = at;
+        message.map_or(Ok(()), |message| Err(self.error(message)))
     }
 
     /// # Errors
@@ -293,18 +185,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn rest(&self) -> &'a [u8] {
-        &self.text.as_bytes()[self.at..]
-    }
-
     /// The next byte that isn't white space.
     fn next(&mut self) -> Result<u8, Error> {
-        loop {
-            match self.text.as_bytes().get(self.at) {
-                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
-                Some(byte) => return Ok(*byte),
-                None => return Err(self.error("the text ends here")),
-            }
+        self.at = space_end(self.text.as_bytes(), self.at);
+        match byte(self.text.as_bytes(), self.at) {
+            END => Err(self.error("the text ends here")),
+            byte => Ok(byte),
         }
     }
 
@@ -315,37 +201,169 @@ impl<'a> Reader<'a> {
         Ok(found)
     }
 
-    fn take_here(&mut self, byte: u8) -> bool {
-        let found = self.text.as_bytes().get(self.at) == Some(&byte);
-        self.at += usize::from(found);
-        found
-    }
-
     fn expect(&mut self, byte: u8, message: &'static str) -> Result<(), Error> {
         if self.take(byte)? { Ok(()) } else { Err(self.error(message)) }
     }
 }
 
-/// How many bytes there are before the first quote, backslash or control character.
-fn plain(bytes: &[u8]) -> usize {
+/// Where something ends; or where it is wrong, and how.
+type End = Result<usize, (usize, &'static str)>;
+
+/// What [`byte`] returns after the end. In JSON no such byte begins or ends anything.
+const END: u8 = 0;
+
+fn byte(bytes: &[u8], at: usize) -> u8 {
+    bytes.get(at).copied().unwrap_or(END)
+}
+
+fn space_end(bytes: &[u8], mut at: usize) -> usize {
+    while matches!(byte(bytes, at), b' ' | b'\n' | b'\r' | b'\t') {
+        at += 1;
+    }
+    at
+}
+
+/// The end of the value that begins at a place, white space aside.
+///
+/// This is where most of the time goes, and so the place stays in a local variable.
+fn skip_value(bytes: &[u8], mut at: usize) -> End {
+    // The brackets that will close the lists and objects around the place.
+    let mut around = Vec::new();
+    loop {
+        at = space_end(bytes, at);
+        match byte(bytes, at) {
+            b'"' => at = string_end(bytes, at + 1)?.0,
+            b'{' => {
+                at = space_end(bytes, at + 1);
+                if byte(bytes, at) == b'}' {
+                    at += 1;
+                } else {
+                    around.push(b'}');
+                    at = key_end(bytes, at)?;
+                    continue;
+                }
+            }
+            b'[' => {
+                at = space_end(bytes, at + 1);
+                if byte(bytes, at) == b']' {
+                    at += 1;
+                } else {
+                    around.push(b']');
+                    continue;
+                }
+            }
+            first => at = scalar_end(bytes, at, first)?,
+        }
+        // A value has ended, and with it perhaps the lists and objects around it.
+        loop {
+            let Some(end) = around.last().copied() else { return Ok(at) };
+            at = space_end(bytes, at);
+            match byte(bytes, at) {
+                b',' if end == b'}' => at = key_end(bytes, space_end(bytes, at + 1))?,
+                b',' => at += 1,
+                found if found == end => {
+                    around.pop();
+                    at += 1;
+                    continue;
+                }
+                _ => return Err((at, "expected a comma or the end of the list or object")),
+            }
+            break;
+        }
+    }
+}
+
+/// The end of the key that begins here, and of the colon after it.
+fn key_end(bytes: &[u8], at: usize) -> End {
+    if byte(bytes, at) != b'"' {
+        return Err((at, "expected a key"));
+    }
+    let (at, _) = string_end(bytes, at + 1)?;
+    let at = space_end(bytes, at);
+    if byte(bytes, at) == b':' { Ok(at + 1) } else { Err((at, "expected a colon")) }
+}
+
+fn scalar_end(bytes: &[u8], at: usize, first: u8) -> End {
+    let word: &[u8] = match first {
+        b't' => b"true",
+        b'f' => b"false",
+        b'n' => b"null",
+        b'-' | b'0'..=b'9' => return number_end(bytes, at),
+        END => return Err((at, "the text ends here")),
+        _ => return Err((at, "expected a value")),
+    };
+    let found = bytes.get(at..at + word.len()) == Some(word);
+    if found { Ok(at + word.len()) } else { Err((at, "expected a value")) }
+}
+
+fn number_end(bytes: &[u8], mut at: usize) -> End {
+    at += usize::from(byte(bytes, at) == b'-');
+    at = if byte(bytes, at) == b'0' { at + 1 } else { digits_end(bytes, at)? };
+    if byte(bytes, at) == b'.' {
+        at = digits_end(bytes, at + 1)?;
+    }
+    if matches!(byte(bytes, at), b'e' | b'E') {
+        let sign = matches!(byte(bytes, at + 1), b'+' | b'-');
+        at = digits_end(bytes, at + 1 + usize::from(sign))?;
+    }
+    Ok(at)
+}
+
+fn digits_end(bytes: &[u8], start: usize) -> End {
+    let mut at = start;
+    while byte(bytes, at).is_ascii_digit() {
+        at += 1;
+    }
+    if at > start { Ok(at) } else { Err((at, "expected a digit")) }
+}
+
+/// The end of the string that a place is in, and whether there are escapes in it.
+#[inline]
+fn string_end(bytes: &[u8], mut at: usize) -> Result<(usize, bool), (usize, &'static str)> {
+    let mut escapes = false;
+    loop {
+        at = plain_end(bytes, at);
+        match byte(bytes, at) {
+            b'"' => return Ok((at + 1, escapes)),
+            b'\\' => at = escape_end(bytes, at)?,
+            END if at >= bytes.len() => return Err((at, "the text ends in a string")),
+            _ => return Err((at, "a control character in a string")),
+        }
+        escapes = true;
+    }
+}
+
+#[cold]
+fn escape_end(bytes: &[u8], at: usize) -> End {
+    let hex = |at| byte(bytes, at).is_ascii_hexdigit();
+    match byte(bytes, at + 1) {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(at + 2),
+        b'u' if (at + 2..at + 6).all(hex) => Ok(at + 6),
+        _ => Err((at, "an invalid escape in a string")),
+    }
+}
+
+/// The first quote, backslash or control character from a place on; looks at eight bytes at once.
+#[inline]
+fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     const HIGH: u64 = ONES << 7;
-    let mut at = 0;
-    while let Some(chunk) = bytes[at..].first_chunk() {
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
         let chunk = u64::from_le_bytes(*chunk);
-        // The high bit of each byte that is zero; those above the first may be wrong.
-        let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
-        let quote = zero(chunk ^ (ONES * b'"' as u64));
-        let backslash = zero(chunk ^ (ONES * b'\\' as u64));
-        let control = chunk.wrapping_sub(ONES * 0x20) & !chunk & HIGH;
-        let special = quote | backslash | control;
+        // The high bit of each byte that is below a number; those above the first may be wrong.
+        let below = |word: u64, number: u64| word.wrapping_sub(ONES * number) & !word;
+        let quote = below(chunk ^ (ONES * b'"' as u64), 1);
+        let backslash = below(chunk ^ (ONES * b'\\' as u64), 1);
+        let special = (quote | backslash | below(chunk, 0x20)) & HIGH;
         if special != 0 {
             return at + special.trailing_zeros() as usize / 8;
         }
         at += 8;
     }
-    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
-    at + bytes[at..].iter().position(special).unwrap_or(bytes.len() - at)
+    while !matches!(byte(bytes, at), b'"' | b'\\' | 0..0x20) {
+        at += 1;
+    }
+    at
 }
 
 #[cfg(test)]
@@ -437,10 +455,10 @@ mod tests {
                 // Neighbours that a wrong borrow would mistake.
                 text[before + 1..].fill(special + 1);
                 text[before] = special;
-                assert_eq!(plain(&text), before, "{special} after {before}");
+                assert_eq!(plain_end(&text, 0), before, "{special} after {before}");
             }
         }
-        assert_eq!(plain(&[0x20, 0x21, 0x23, 0x5b, 0x5d, 0x7f, 0x80, 0xff, 0xa2, 0xdc]), 10);
+        assert_eq!(plain_end(&[0x20, 0x21, 0x23, 0x5b, 0x5d, 0x7f, 0x80, 0xff, 0xa2, 0xdc], 0), 10);
     }
 
     #[test]

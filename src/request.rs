@@ -37,6 +37,8 @@ pub struct Request<'a> {
     pub name: Text<'a>,
     /// The object as it will be.
     pub object: Object<'a>,
+    /// Its text in the payload.
+    pub object_text: Option<&'a str>,
     /// The object as it is, when it is being updated.
     pub old_object: Lazy<'a>,
 }
@@ -177,7 +179,11 @@ impl<'a> FromJson<'a> for Request<'a> {
                 "namespace" => request.namespace = Json::read(reader)?,
                 "name" => request.name = Json::read(reader)?,
                 "object" if request.kind.is_absent() => later = Json::read(reader)?,
-                "object" => request.object = Object::read_as(Kind::of(&request.kind), reader)?,
+                "object" => {
+                    let start = reader.place()?;
+                    request.object = Object::read_as(Kind::of(&request.kind), reader)?;
+                    request.object_text = Some(reader.since(start));
+                }
                 "oldObject" => request.old_object = Json::read(reader)?,
                 _ => reader.skip()?,
             }
@@ -185,6 +191,7 @@ impl<'a> FromJson<'a> for Request<'a> {
         })?;
         if let Some(object) = later.text() {
             let kind = Kind::of(&request.kind);
+            request.object_text = Some(object);
             request.object = Object::read_as(kind, &mut Reader::new(object))?;
         }
         Ok(request)

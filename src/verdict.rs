@@ -29,7 +29,7 @@ pub fn on(payload: &[u8]) -> CallResult {
 pub fn with_cluster(payload: &[u8], cluster: &dyn Cluster) -> CallResult {
     match std::str::from_utf8(payload) {
         Ok(payload) => match json::read(payload) {
-            Ok(read) => on_payload(payload, &read, cluster),
+            Ok(read) => on_payload(&read, cluster),
             Err(e) => reject(None, &[unreadable("request", format!("can't be read: {e}"))]),
         },
         Err(e) => reject(None, &[unreadable("request", format!("is not UTF-8: {e}"))]),
@@ -40,7 +40,7 @@ fn unreadable(path: &str, message: String) -> Finding<'static> {
     Misread { path: path.to_owned(), message }.into()
 }
 
-fn on_payload(payload: &str, read: &Read<Payload>, cluster: &dyn Cluster) -> CallResult {
+fn on_payload(read: &Read<Payload>, cluster: &dyn Cluster) -> CallResult {
     let Some(Payload { request: Read::Is(request), settings }) = read.get() else {
         return reject(None, &[unreadable("request", "is missing or no object".to_owned())]);
     };
@@ -52,13 +52,12 @@ fn on_payload(payload: &str, read: &Read<Payload>, cluster: &dyn Cluster) -> Cal
     }
     let Some(target) = Target::of(request) else { return accept() };
     match Settings::read(settings.text().unwrap_or("null")) {
-        Ok(settings) => on_request(payload, request, target, settings, cluster),
+        Ok(settings) => on_request(request, target, settings, cluster),
         Err(message) => reject(Some(request), &[unreadable("settings", message)]),
     }
 }
 
 fn on_request(
-    payload: &str,
     request: &Request,
     target: Target,
     settings: Settings,
@@ -83,7 +82,7 @@ fn on_request(
     if findings.is_empty() || is_mirror() {
         return accept();
     }
-    decide(payload, request, target, settings.mode, findings)
+    decide(request, target, settings.mode, findings)
 }
 
 /// The annotation with which the object takes itself out.
@@ -118,14 +117,8 @@ fn reject(request: Option<&Request>, findings: &[Finding]) -> CallResult {
     Ok(serde_json::to_vec(&response)?)
 }
 
-fn decide(
-    payload: &str,
-    request: &Request,
-    target: Target,
-    mode: Mode,
-    mut findings: Vec<Finding>,
-) -> CallResult {
-    if is_unchanged(payload, request, target) {
+fn decide(request: &Request, target: Target, mode: Mode, mut findings: Vec<Finding>) -> CallResult {
+    if is_unchanged(request, target) {
         return accept();
     }
     let blind = findings.iter().any(Finding::is_blind);
@@ -135,7 +128,7 @@ fn decide(
                 // What a fix mends is mended in each Pod.
                 findings.retain(|finding| !matches!(finding.remedy, Remedy::Edit(_)));
             }
-            mutate(payload, request, findings)
+            mutate(request, findings)
         }
         Mode::Warn if !blind => {
             let warnings = Some(lines(&findings));
@@ -147,25 +140,23 @@ fn decide(
 
 /// True for an update that leaves alone what the rules are about. Rejecting it would keep old
 /// objects from being scaled, labelled and deleted.
-fn is_unchanged(payload: &str, request: &Request, target: Target) -> bool {
+fn is_unchanged(request: &Request, target: Target) -> bool {
     let part = match target {
         Target::Template => request.object.pod_path(),
         Target::CsiDriver => &["spec", "tokenRequests"],
         _ => return false,
     };
     let Some(old) = request.old_object.at(part).text() else { return false };
-    let Some(new) = object(payload).at(part).text() else { return false };
+    let Some(new) = request.object_text.map(Lazy::whole).and_then(|object| object.at(part).text())
+    else {
+        return false;
+    };
     // The API server writes both, and policy-server writes them anew: what is the same looks the
     // same.
     old == new
 }
 
-/// The text of the object.
-fn object(payload: &str) -> Lazy<'_> {
-    Lazy::whole(payload).at(&["request", "object"])
-}
-
-fn mutate(payload: &str, request: &Request, mut findings: Vec<Finding>) -> CallResult {
+fn mutate(request: &Request, mut findings: Vec<Finding>) -> CallResult {
     if findings.is_empty() {
         return accept();
     }
@@ -187,7 +178,7 @@ fn mutate(payload: &str, request: &Request, mut findings: Vec<Finding>) -> CallR
         return Ok(serde_json::to_vec(&response)?);
     }
     log(Some(request), "mutated", &findings);
-    with_object(payload, &response, edits)
+    with_object(request, &response, edits)
 }
 
 /// What all responses to findings have in common.
@@ -208,10 +199,10 @@ fn response(findings: &[Finding]) -> ValidationResponse {
 /// The response with the edited object in it. The SDK's type holds the object as a
 /// [`serde_json::Value`]; that would parse it all and write it anew, and so it is spliced into
 /// the response's text.
-fn with_object(payload: &str, response: &ValidationResponse, edits: Vec<Edit>) -> CallResult {
+fn with_object(request: &Request, response: &ValidationResponse, edits: Vec<Edit>) -> CallResult {
     const MEMBER: &str = "\"mutated_object\":";
     let text = serde_json::to_string(response)?;
-    let (Some(object), Some((before, after))) = (object(payload).text(), text.split_once(MEMBER))
+    let (Some(object), Some((before, after))) = (request.object_text, text.split_once(MEMBER))
     else {
         return Err("the response has no place for the object".into());
     };

@@ -201,7 +201,7 @@ fn payloads_that_are_no_request_are_rejected() {
     for (payload, expected) in [
         ("", "request: can't be read: the text ends here at byte 0"),
         ("nonsense", "request: can't be read: expected a value at byte 0"),
-        (cut, "request: can't be read: the text ends here at byte"),
+        (cut, "request: can't be read: expected a key at byte"),
         ("[]", "request: is missing"),
         ("{}", "request: is missing"),
         (r#"{"request":null}"#, "request: is missing"),
