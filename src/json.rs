@@ -17,8 +17,8 @@ pub enum Read<T> {
     Absent,
     /// There, and of the right JSON type.
     Is(T),
-    /// There, but of another JSON type: what stands there instead.
-    Wrong(&'static str),
+    /// There, but of another JSON type: which.
+    Wrong(Form),
 }
 
 /// A string.
@@ -114,7 +114,7 @@ impl<'a, E: Json<'a>> FromJson<'a> for Vec<E> {
 
     fn from_json(reader: &mut Reader<'a>) -> Result<Self, Error> {
         let mut elements = Self::new();
-        reader.list(|reader| {
+        reader.list(&mut |reader| {
             elements.push(E::read(reader)?);
             Ok(())
         })?;
@@ -129,7 +129,7 @@ impl<'a, T: FromJson<'a>> Json<'a> for Read<T> {
             return T::from_json(reader).map(Self::Is);
         }
         reader.skip()?;
-        Ok(if form == Form::Null { Self::Absent } else { Self::Wrong(name(form)) })
+        Ok(if form == Form::Null { Self::Absent } else { Self::Wrong(form) })
     }
 }
 
@@ -179,7 +179,7 @@ impl<'a> Lazy<'a> {
     /// Reads it now.
     pub fn read<T: FromJson<'a>>(self) -> Read<T> {
         let read = self.0.map(read::<Read<T>>);
-        read.map_or(Read::Absent, |read| read.unwrap_or(Read::Wrong("not JSON we can read")))
+        read.map_or(Read::Absent, |read| read.unwrap_or(Read::Wrong(Form::Null)))
     }
 
     /// The member at the end of a path of keys.
@@ -331,9 +331,13 @@ impl<'a, T: FromJson<'a> + Misreads> Misreads for Read<T> {
         match self {
             Self::Absent => {}
             Self::Is(value) => value.misreads(at, report),
-            Self::Wrong(found) => report.push(wrong(at, found, name(T::FORM))),
+            Self::Wrong(found) => report.push(wrong(at, name(*found), name(T::FORM))),
         }
     }
+}
+
+impl<T> Misreads for Members<T> {
+    fn misreads(&self, _: &Path, _: &mut Vec<Misread>) {}
 }
 
 impl<E: Misreads> Misreads for Vec<E> {
@@ -397,7 +401,7 @@ macro_rules! view {
                 reader: &mut $crate::reader::Reader<$a>,
             ) -> Result<Self, $crate::reader::Error> {
                 let mut view = Self::default();
-                reader.object(|reader, key| {
+                reader.object(&mut |reader, key| {
                     match key {
                         $( $key => {
                             if !view.$member.is_absent() {
@@ -439,7 +443,7 @@ impl<'a, T: Json<'a>> FromJson<'a> for Members<T> {
 
     fn from_json(reader: &mut Reader<'a>) -> Result<Self, Error> {
         let mut members = Vec::new();
-        reader.object(|reader, key| {
+        reader.object(&mut |reader, key| {
             members.push((key.to_owned(), T::read(reader)?));
             Ok(())
         })?;

@@ -1,9 +1,9 @@
 //! What the cluster says about a Secret: its type and whose it is, never its data.
 
-use crate::json::Quoted;
+use crate::json::{self, Members, Quoted, Read, Text, view};
 use crate::objects::Secret;
 use kubewarden_policy_sdk::host_capabilities::kubernetes::{GetResourceRequest, get_resource};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// Who answers questions about the cluster.
 pub trait Cluster {
@@ -11,7 +11,7 @@ pub trait Cluster {
     ///
     /// # Errors
     /// What the host says.
-    fn get(&self, request: &GetResourceRequest) -> Result<Value, String>;
+    fn get(&self, request: &GetResourceRequest) -> Result<Box<RawValue>, String>;
 }
 
 /// The policy-server, which asks the API server and keeps an answer for five seconds.
@@ -19,7 +19,7 @@ pub trait Cluster {
 pub struct Host;
 
 impl Cluster for Host {
-    fn get(&self, request: &GetResourceRequest) -> Result<Value, String> {
+    fn get(&self, request: &GetResourceRequest) -> Result<Box<RawValue>, String> {
         get_resource(request).map_err(|e| e.to_string())
     }
 }
@@ -47,7 +47,7 @@ pub fn secret(cluster: &dyn Cluster, namespace: &str, name: &str) -> Known {
         field_masks: Some(masks.into_iter().map(str::to_owned).collect()),
     });
     match answer {
-        Ok(secret) => understand(&secret, name),
+        Ok(secret) => understand(secret.get(), name),
         // What the policy-server says of a Secret that isn't there
         // (`crates/policy-evaluator/src/callback_handler/kubernetes/client.rs`, `get_resource`).
         Err(why) if why.contains(&format!("Cannot find v1/Secret named '{name}'")) => {
@@ -57,33 +57,60 @@ pub fn secret(cluster: &dyn Cluster, namespace: &str, name: &str) -> Known {
     }
 }
 
-fn understand(secret: &Value, name: &str) -> Known {
-    let named = secret["metadata"]["name"].as_str();
-    if named != Some(name) || secret["kind"].as_str().is_some_and(|kind| kind != "Secret") {
-        return Known::Nothing(format!("the answer is not about Secret {}", Quoted(name)));
+view! {
+    /// A Secret in an answer.
+    Answer<'a> {
+        /// `Secret`, where the host says so.
+        "kind" => kind: Text<'a>,
+        /// The name, the annotations.
+        "metadata" => metadata: Read<AnswerMetadata<'a>>,
+        /// What the Secret is for.
+        "type" => secret_type: Text<'a>,
     }
-    match secret["type"].as_str() {
-        Some(Secret::TOKEN) => Known::Token(
-            secret["metadata"]["annotations"][Secret::OWNER].as_str().map(str::to_owned),
-        ),
-        Some(_) => Known::NoToken,
-        None => Known::Nothing("the answer has no type".to_owned()),
+}
+
+view! {
+    /// `ObjectMeta` in an answer.
+    AnswerMetadata<'a> {
+        /// The name.
+        "name" => name: Text<'a>,
+        /// The annotation that names the service account.
+        "annotations" => annotations: Read<Members<Text<'a>>>,
+    }
+}
+
+fn understand(answer: &str, name: &str) -> Known {
+    let other = || Known::Nothing(format!("the answer is not about Secret {}", Quoted(name)));
+    let Ok(Read::Is(secret)) = json::read::<Read<Answer>>(answer) else { return other() };
+    let Some(metadata) = secret.metadata.get() else { return other() };
+    let is_secret = secret.kind.is_absent() || secret.kind.or_empty() == "Secret";
+    if metadata.name.or_empty() != name || !is_secret {
+        return other();
+    }
+    match secret.secret_type.or_empty() {
+        "" => Known::Nothing("the answer has no type".to_owned()),
+        Secret::TOKEN => {
+            let annotations = metadata.annotations.get();
+            let owner = annotations.and_then(|them| them.get(Secret::OWNER));
+            Known::Token(owner.map(|owner| owner.clone().into_owned()))
+        }
+        _ => Known::NoToken,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json, value::to_raw_value};
 
     struct Says(Result<Value, &'static str>);
 
     impl Cluster for Says {
-        fn get(&self, request: &GetResourceRequest) -> Result<Value, String> {
+        fn get(&self, request: &GetResourceRequest) -> Result<Box<RawValue>, String> {
             let masks: Vec<_> = request.field_masks.iter().flatten().map(String::as_str).collect();
             assert_eq!(masks, ["metadata.annotations", "metadata.name", "type"]);
             assert_eq!(request.namespace.as_deref(), Some("payments"));
-            self.0.clone().map_err(str::to_owned)
+            self.0.as_ref().map(|it| to_raw_value(it).unwrap()).map_err(|e| (*e).to_owned())
         }
     }
 

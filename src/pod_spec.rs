@@ -246,7 +246,7 @@ impl<'a> FromJson<'a> for Volume<'a> {
 
     fn from_json(reader: &mut Reader<'a>) -> Result<Self, Error> {
         let mut volume = Self::default();
-        reader.object(|reader, key| {
+        reader.object(&mut |reader, key| {
             let absent = match key {
                 "name" => volume.name.is_absent(),
                 "projected" => volume.projected.is_absent(),

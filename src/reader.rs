@@ -8,9 +8,13 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// Why a text can't be read.
+/// Why a text can't be read. In a box, as it is passed through every function here and seldom
+/// there.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Error {
+pub struct Error(Box<Wrong>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Wrong {
     /// What is wrong.
     message: Cow<'static, str>,
     /// Where, in bytes from the start.
@@ -19,7 +23,7 @@ pub struct Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{} at byte {}", self.message, self.at)
+        write!(f, "{} at byte {}", self.0.message, self.0.at)
     }
 }
 
@@ -54,14 +58,17 @@ impl<'a> Reader<'a> {
     }
 
     /// An error here.
+    #[cold]
+    #[inline(never)]
     pub fn error(&self, message: impl Into<Cow<'static, str>>) -> Error {
-        Error { message: message.into(), at: self.at }
+        Error(Box::new(Wrong { message: message.into(), at: self.at }))
     }
 
     /// What comes next.
     ///
     /// # Errors
     /// When no value can begin like that.
+    #[inline(never)]
     pub fn form(&mut self) -> Result<Form, Error> {
         Ok(match self.next()? {
             b'{' => Form::Object,
@@ -80,7 +87,7 @@ impl<'a> Reader<'a> {
     /// When the text isn't JSON, and those of `member`.
     pub fn object(
         &mut self,
-        mut member: impl FnMut(&mut Self, &str) -> Result<(), Error>,
+        member: &mut dyn FnMut(&mut Self, &str) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.expect(b'{', "expected an object")?;
         if self.take(b'}')? {
@@ -102,7 +109,7 @@ impl<'a> Reader<'a> {
     /// When the text isn't JSON, and those of `element`.
     pub fn list(
         &mut self,
-        mut element: impl FnMut(&mut Self) -> Result<(), Error>,
+        element: &mut dyn FnMut(&mut Self) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.expect(b'[', "expected a list")?;
         if self.take(b']')? {
@@ -120,6 +127,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When the text isn't JSON.
+    #[inline(never)]
     pub fn string(&mut self) -> Result<Cow<'a, str>, Error> {
         self.expect(b'"', "expected a string")?;
         let start = self.at;
@@ -166,6 +174,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When the text isn't JSON.
+    #[inline(never)]
     pub fn skip(&mut self) -> Result<(), Error> {
         let skipped = skip_value(self.text.as_bytes(), self.at);
         let (at, message) = match skipped {

@@ -158,7 +158,7 @@ impl<'a> FromJson<'a> for Request<'a> {
     fn from_json(reader: &mut Reader<'a>) -> Result<Self, Error> {
         let mut request = Self::default();
         let mut later = Lazy::default();
-        reader.object(|reader, key| {
+        reader.object(&mut |reader, key| {
             let absent = match key {
                 "kind" => request.kind.is_absent(),
                 "operation" => request.operation.is_absent(),

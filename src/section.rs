@@ -39,7 +39,7 @@ impl<'p, 'a> Section<'p, 'a> {
 
     fn read_members(&mut self, text: &'a str) {
         let Self { members, problems, path, .. } = self;
-        let read = Reader::new(text).object(|reader, key| {
+        let read = Reader::new(text).object(&mut |reader, key| {
             if members.iter().any(|(name, _)| name == key) {
                 problems.push(format!("{}: is there twice", path.member(key)));
             }
@@ -80,31 +80,31 @@ impl<'p, 'a> Section<'p, 'a> {
     fn scalar<T>(
         &mut self,
         key: &'static str,
-        expected: &str,
+        expected: impl FnOnce() -> String,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
         let text = self.take(key)?;
         let value = parse(text);
         if value.is_none() {
             let path = self.path.member(key);
-            self.wrong(&path, text, expected);
+            self.wrong(&path, text, &expected());
         }
         value
     }
 
     /// An integer.
     pub fn integer(&mut self, key: &'static str) -> Option<i64> {
-        self.scalar(key, "an integer", |text| text.parse().ok())
+        self.scalar(key, || "an integer".to_owned(), |text| text.parse().ok())
     }
 
     /// A boolean.
     pub fn boolean(&mut self, key: &'static str) -> Option<bool> {
-        self.scalar(key, "a boolean", |text| text.parse().ok())
+        self.scalar(key, || "a boolean".to_owned(), |text| text.parse().ok())
     }
 
     /// A string.
     pub fn string(&mut self, key: &'static str) -> Option<String> {
-        self.scalar(key, "a string", string)
+        self.scalar(key, || "a string".to_owned(), string)
     }
 
     /// One of several names.
@@ -113,8 +113,11 @@ impl<'p, 'a> Section<'p, 'a> {
             let text = string(text)?;
             names.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice)
         };
-        let expected: Vec<_> = names.iter().map(|(name, _)| *name).collect();
-        self.scalar(key, &format!("one of {}", expected.join(", ")), named)
+        let expected = || {
+            let names: Vec<_> = names.iter().map(|(name, _)| *name).collect();
+            format!("one of {}", names.join(", "))
+        };
+        self.scalar(key, expected, named)
     }
 
     /// A nested object.
@@ -189,7 +192,7 @@ fn string(text: &str) -> Option<String> {
 
 fn elements(text: &str) -> Result<Vec<&str>, Error> {
     let mut elements = Vec::new();
-    Reader::new(text).list(|reader| {
+    Reader::new(text).list(&mut |reader| {
         elements.push(reader.raw()?);
         Ok(())
     })?;

@@ -92,7 +92,7 @@ pub fn check<'a>(request: &Request<'a>, target: Target, context: &Context) -> Ve
         (object, _) => check_other(object, context, &mut findings, &mut misreads),
     }
     findings.extend(misreads.into_iter().map(Finding::from));
-    findings.sort_by(|a, b| a.path.cmp(&b.path));
+    findings.sort_unstable_by(|a, b| (&a.path, &a.message).cmp(&(&b.path, &b.message)));
     findings
 }
 
