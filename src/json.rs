@@ -129,7 +129,11 @@ impl<'a, T: FromJson<'a>> Json<'a> for Read<T> {
             return T::from_json(reader).map(Self::Is);
         }
         reader.skip()?;
-        Ok(if form == Form::Null { Self::Absent } else { Self::Wrong(form) })
+        if form == Form::Null {
+            return Ok(Self::Absent);
+        }
+        reader.misread = true;
+        Ok(Self::Wrong(form))
     }
 }
 
@@ -162,7 +166,9 @@ impl<'a> Int<'a> {
 
 impl<'a> Json<'a> for Int<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
-        Ok(Self(Some(reader.raw()?)))
+        let it = Self(Some(reader.raw()?));
+        reader.misread |= it.get().is_none() && !it.is_absent();
+        Ok(it)
     }
 }
 
@@ -206,6 +212,7 @@ impl<'a> Lazy<'a> {
 
 impl<'a> Json<'a> for Lazy<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        reader.misread |= !matches!(reader.form()?, Form::Object | Form::Null);
         Ok(Self(Some(reader.raw()?)))
     }
 }

@@ -49,12 +49,14 @@ pub enum Form {
 pub struct Reader<'a> {
     text: &'a str,
     at: usize,
+    /// True once a value was of another type than somebody wanted to read.
+    pub misread: bool,
 }
 
 impl<'a> Reader<'a> {
     /// The start of a text.
     pub const fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, misread: false }
     }
 
     /// An error here.
@@ -236,8 +238,7 @@ fn space_end(bytes: &[u8], mut at: usize) -> usize {
 ///
 /// This is where most of the time goes, and so the place stays in a local variable.
 fn skip_value(bytes: &[u8], mut at: usize) -> End {
-    // The brackets that will close the lists and objects around the place.
-    let mut around = Vec::new();
+    let mut around = Around::default();
     loop {
         at = space_end(bytes, at);
         match byte(bytes, at) {
@@ -247,7 +248,7 @@ fn skip_value(bytes: &[u8], mut at: usize) -> End {
                 if byte(bytes, at) == b'}' {
                     at += 1;
                 } else {
-                    around.push(b'}');
+                    around.push(true);
                     at = key_end(bytes, at)?;
                     continue;
                 }
@@ -257,7 +258,7 @@ fn skip_value(bytes: &[u8], mut at: usize) -> End {
                 if byte(bytes, at) == b']' {
                     at += 1;
                 } else {
-                    around.push(b']');
+                    around.push(false);
                     continue;
                 }
             }
@@ -265,12 +266,14 @@ fn skip_value(bytes: &[u8], mut at: usize) -> End {
         }
         // A value has ended, and with it perhaps the lists and objects around it.
         loop {
-            let Some(end) = around.last().copied() else { return Ok(at) };
+            if around.depth == 0 {
+                return Ok(at);
+            }
             at = space_end(bytes, at);
             match byte(bytes, at) {
-                b',' if end == b'}' => at = key_end(bytes, space_end(bytes, at + 1))?,
+                b',' if around.in_object => at = key_end(bytes, space_end(bytes, at + 1))?,
                 b',' => at += 1,
-                found if found == end => {
+                found if found == if around.in_object { b'}' } else { b']' } => {
                     around.pop();
                     at += 1;
                     continue;
@@ -278,6 +281,39 @@ fn skip_value(bytes: &[u8], mut at: usize) -> End {
                 _ => return Err((at, "expected a comma or the end of the list or object")),
             }
             break;
+        }
+    }
+}
+
+/// The lists and objects around a place: a bit for each, 1 for an object, so that only what is
+/// nested deeper than anything in Kubernetes needs memory.
+#[derive(Default)]
+struct Around {
+    depth: usize,
+    /// True in an object, false in a list.
+    in_object: bool,
+    /// The next 64 outwards.
+    bits: u64,
+    /// Those further out.
+    more: Vec<u64>,
+}
+
+impl Around {
+    fn push(&mut self, object: bool) {
+        if self.depth > 0 && self.depth.is_multiple_of(64) {
+            self.more.push(self.bits);
+        }
+        self.bits = self.bits << 1 | u64::from(self.in_object);
+        self.in_object = object;
+        self.depth += 1;
+    }
+
+    fn pop(&mut self) {
+        self.depth -= 1;
+        self.in_object = self.bits & 1 == 1;
+        self.bits >>= 1;
+        if self.depth > 0 && self.depth.is_multiple_of(64) {
+            self.bits = self.more.pop().unwrap_or_default();
         }
     }
 }
@@ -389,6 +425,8 @@ mod tests {
     #[test]
     fn takes_what_serde_json_takes() {
         let deep = "[".repeat(10_000) + &"]".repeat(10_000);
+        let mixed = |n| "{\"a\":[".repeat(n) + &"]}".repeat(n);
+        let (mixed, crossed) = (mixed(5000), mixed(100).replacen("]}", "}]", 1));
         for text in [
             "null",
             "true",
@@ -450,6 +488,10 @@ mod tests {
             "\"1234567\u{1}\"",
             "\"12345678é\"",
             &deep,
+            &mixed,
+            &crossed,
+            &mixed,
+            &crossed,
         ] {
             let expected = serde_json::from_str::<IgnoredAny>(text).is_ok();
             assert_eq!(reads(text).is_ok(), expected, "{text:.80}: {:?}", reads(text));

@@ -39,6 +39,9 @@ pub struct Request<'a> {
     pub object: Object<'a>,
     /// Its text in the payload.
     pub object_text: Option<&'a str>,
+    /// True when something in the object, or in the request, is of another type than somebody
+    /// wanted to read: [`Misreads`] tells what.
+    pub misread: bool,
     /// The object as it is, when it is being updated.
     pub old_object: Lazy<'a>,
 }
@@ -192,8 +195,11 @@ impl<'a> FromJson<'a> for Request<'a> {
         if let Some(object) = later.text() {
             let kind = Kind::of(&request.kind);
             request.object_text = Some(object);
-            request.object = Object::read_as(kind, &mut Reader::new(object))?;
+            let mut reader = Reader::new(object);
+            request.object = Object::read_as(kind, &mut reader)?;
+            request.misread |= reader.misread;
         }
+        request.misread |= reader.misread;
         Ok(request)
     }
 }

@@ -22,7 +22,7 @@ const TOKEN_PATH: [&str; 5] = ["var", "run", "secrets", "kubernetes.io", "servic
 
 /// The characters of the names that the API server makes up
 /// (`k8s.io/apimachinery/pkg/util/rand`).
-const RANDOM: &str = "bcdfghjklmnpqrstvwxz2456789";
+const RANDOM: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// Mode 0644, which the API server sets where there is none (`pkg/apis/core/v1/defaults.go`).
 const DEFAULT_MODE: i64 = 0o644;
@@ -114,10 +114,10 @@ impl<'a> Legacy<'_, 'a, '_> {
         let at = at.member("projected");
         let at = at.member("sources");
         for (i, source) in projected.sources.elements() {
-            let place = format!("volume {}", Quoted(volume.name.or_empty()));
+            let place = || format!("volume {}", Quoted(volume.name.or_empty()));
             let way_out = "use a serviceAccountToken source instead";
             let at = at.element(i);
-            self.check_reference(&source.secret, &place, way_out, &at.member("secret"));
+            self.check_reference(&source.secret, place, way_out, &at.member("secret"));
         }
     }
 
@@ -129,25 +129,26 @@ impl<'a> Legacy<'_, 'a, '_> {
             let Some(from) = variable.value_from.get() else { continue };
             let at = env.element(i);
             let at = at.member("valueFrom");
-            self.check_reference(
-                &from.secret_key_ref,
-                &place(),
-                way_out,
-                &at.member("secretKeyRef"),
-            );
+            self.check_reference(&from.secret_key_ref, &place, way_out, &at.member("secretKeyRef"));
         }
         let env_from = at.member("envFrom");
         for (i, source) in container.env_from.elements() {
             let at = env_from.element(i);
-            self.check_reference(&source.secret_ref, &place(), way_out, &at.member("secretRef"));
+            self.check_reference(&source.secret_ref, &place, way_out, &at.member("secretRef"));
         }
     }
 
-    fn check_reference(&mut self, to: &Read<SecretRef>, place: &str, way_out: &str, at: &Path) {
+    fn check_reference(
+        &mut self,
+        to: &Read<SecretRef>,
+        place: impl FnOnce() -> String,
+        way_out: &str,
+        at: &Path,
+    ) {
         let Some(name) = to.get().and_then(|secret| secret.name.get()) else { return };
         let at = at.member("name");
         if let Known::Token(owner) = self.token(name, || false, &at) {
-            self.report(name, owner.as_deref(), place, way_out, Remedy::Reject, &at);
+            self.report(name, owner.as_deref(), &place(), way_out, Remedy::Reject, &at);
         }
     }
 
@@ -223,9 +224,9 @@ impl<'a> Legacy<'_, 'a, '_> {
 
 /// The service account in the name of a Secret that the API server made for it.
 fn owner_by_name(name: &str) -> Option<&str> {
-    let (owner, suffix) = name.rsplit_once("-token-")?;
-    let random = suffix.len() == 5 && suffix.chars().all(|c| RANDOM.contains(c));
-    (random && !owner.is_empty()).then_some(owner)
+    let (name, suffix) = name.split_at_checked(name.len().checked_sub(5)?)?;
+    let owner = name.strip_suffix("-token-").filter(|owner| !owner.is_empty())?;
+    suffix.bytes().all(|byte| RANDOM.contains(&byte)).then_some(owner)
 }
 
 fn is_mounted_as_token(spec: &PodSpec, volume: &str) -> bool {

@@ -91,6 +91,9 @@ pub fn check<'a>(request: &Request<'a>, target: Target, context: &Context) -> Ve
         }
         (object, _) => check_other(object, context, &mut findings, &mut misreads),
     }
+    if request.misread && target != Target::EphemeralContainers {
+        request.object.misreads(&Path::OBJECT, &mut misreads);
+    }
     findings.extend(misreads.into_iter().map(Finding::from));
     findings.sort_unstable_by(|a, b| (&a.path, &a.message).cmp(&(&b.path, &b.message)));
     findings
@@ -103,10 +106,11 @@ fn check_pod<'a>(
     findings: &mut Vec<Finding<'a>>,
     misreads: &mut Vec<Misread>,
 ) {
-    object.misreads(&Path::OBJECT, misreads);
     let at = Path::Keys(object.pod_path());
     let Some(pod) = object.pod() else {
-        if misreads.is_empty() {
+        let mut wrong = Vec::new();
+        object.misreads(&Path::OBJECT, &mut wrong);
+        if wrong.is_empty() {
             misreads.push(Misread::missing(&at));
         }
         return;
@@ -155,7 +159,6 @@ fn check_other<'a>(
     findings: &mut Vec<Finding<'a>>,
     misreads: &mut Vec<Misread>,
 ) {
-    object.misreads(&Path::OBJECT, misreads);
     if object.is_absent() {
         misreads.push(Misread::missing(&Path::OBJECT));
     }
