@@ -343,7 +343,7 @@ impl<'a, T: FromJson<'a> + Misreads> Misreads for Read<T> {
     }
 }
 
-impl<T> Misreads for Members<T> {
+impl<T> Misreads for Members<'_, T> {
     fn misreads(&self, _: &Path, _: &mut Vec<Misread>) {}
 }
 
@@ -409,7 +409,7 @@ macro_rules! view {
             ) -> Result<Self, $crate::reader::Error> {
                 let mut view = Self::default();
                 reader.object(&mut |reader, key| {
-                    match key {
+                    match &**key {
                         $( $key => {
                             if !view.$member.is_absent() {
                                 return Err($crate::json::twice(reader, key));
@@ -435,9 +435,9 @@ pub(crate) use view;
 
 /// The members of an object whose names aren't known beforehand, such as annotations.
 #[derive(Debug, Default)]
-pub struct Members<T>(Vec<(String, T)>);
+pub struct Members<'a, T>(Vec<(Cow<'a, str>, T)>);
 
-impl<T> Members<Read<T>> {
+impl<T> Members<'_, Read<T>> {
     /// The value under a key; the last one when there are several, as in the API server.
     pub fn get(&self, key: &str) -> Option<&T> {
         let (_, value) = self.0.iter().rev().find(|(name, _)| name == key)?;
@@ -445,13 +445,13 @@ impl<T> Members<Read<T>> {
     }
 }
 
-impl<'a, T: Json<'a>> FromJson<'a> for Members<T> {
+impl<'a, T: Json<'a>> FromJson<'a> for Members<'a, T> {
     const FORM: Form = Form::Object;
 
     fn from_json(reader: &mut Reader<'a>) -> Result<Self, Error> {
         let mut members = Vec::new();
         reader.object(&mut |reader, key| {
-            members.push((key.to_owned(), T::read(reader)?));
+            members.push((key.clone(), T::read(reader)?));
             Ok(())
         })?;
         Ok(Self(members))

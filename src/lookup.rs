@@ -75,7 +75,7 @@ view! {
         /// The name.
         "name" => name: Text<'a>,
         /// The annotation that names the service account.
-        "annotations" => annotations: Read<Members<Text<'a>>>,
+        "annotations" => annotations: Read<Members<'a, Text<'a>>>,
     }
 }
 

@@ -247,7 +247,7 @@ impl<'a> FromJson<'a> for Volume<'a> {
     fn from_json(reader: &mut Reader<'a>) -> Result<Self, Error> {
         let mut volume = Self::default();
         reader.object(&mut |reader, key| {
-            let absent = match key {
+            let absent = match &**key {
                 "name" => volume.name.is_absent(),
                 "projected" => volume.projected.is_absent(),
                 "secret" => volume.secret.is_absent(),
@@ -256,7 +256,7 @@ impl<'a> FromJson<'a> for Volume<'a> {
             if !absent {
                 return Err(twice(reader, key));
             }
-            match key {
+            match &**key {
                 "name" => volume.name = Json::read(reader)?,
                 "projected" => volume.projected = Json::read(reader)?,
                 "secret" => volume.secret = Json::read(reader)?,

@@ -89,7 +89,7 @@ impl<'a> Reader<'a> {
     /// When the text isn't JSON, and those of `member`.
     pub fn object(
         &mut self,
-        member: &mut dyn FnMut(&mut Self, &str) -> Result<(), Error>,
+        member: &mut dyn FnMut(&mut Self, &Cow<'a, str>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.expect(b'{', "expected an object")?;
         if self.take(b'}')? {

@@ -4,20 +4,59 @@
 //! in everything that policy-server and kwctl write; if it ever comes later, the object is read
 //! in a second pass.
 
-use crate::json::{FromJson, Json, Lazy, List, Misread, Misreads, Path, Read, Text, twice, view};
+use crate::json::{Json, Lazy, List, Misread, Misreads, Path, Read, Text, twice, view};
 use crate::objects::{CronJob, CsiDriver, PodTemplate, Secret, TokenRequest, Workload};
 use crate::pod_spec::{Container, Pod};
 use crate::reader::{Error, Form, Reader};
 use crate::target::Kind;
 use std::borrow::Cow;
 
-view! {
-    /// The payload of the waPC call `validate`.
-    Payload<'a> {
-        /// The admission request.
-        "request" => request: Read<Request<'a>>,
-        /// The policy's settings, read only for a request that the policy decides about.
-        "settings" => settings: Lazy<'a>,
+/// The payload of the waPC call `validate`.
+#[derive(Debug, Default)]
+pub struct Payload<'a> {
+    /// The admission request.
+    pub request: Read<Request<'a>>,
+    /// The text of the policy's settings.
+    pub settings: Lazy<'a>,
+}
+
+impl<'a> Payload<'a> {
+    /// Reads a payload. The object isn't looked at when the request's namespace is one that
+    /// `exempts`, and comes before the object.
+    ///
+    /// # Errors
+    /// When the text isn't JSON, or a member stands there twice.
+    pub fn read(text: &'a str, exempts: &dyn Fn(&str) -> bool) -> Result<Read<Self>, Error> {
+        let mut reader = Reader::new(text);
+        let reader = &mut reader;
+        let form = reader.form()?;
+        if form != Form::Object {
+            reader.skip()?;
+            reader.end()?;
+            return Ok(Read::Wrong(form));
+        }
+        let mut payload = Self::default();
+        reader.object(&mut |reader, key| {
+            match &**key {
+                "request" if !payload.request.is_absent() => return Err(twice(reader, key)),
+                "request" if reader.form()? == Form::Object => {
+                    payload.request = Read::Is(Request::read(reader, exempts)?);
+                }
+                "settings" if !payload.settings.is_absent() => return Err(twice(reader, key)),
+                "settings" => payload.settings = Json::read(reader)?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        reader.end()?;
+        Ok(Read::Is(payload))
+    }
+
+    /// The text of the settings where policy-server and kwctl write it, at the end. A payload
+    /// that ends otherwise gives some other text, or none: compare it with what is read.
+    pub fn settings_at_end(text: &'a str) -> Option<&'a str> {
+        let (_, end) = text.rsplit_once(",\"settings\":")?;
+        end.strip_suffix('}')
     }
 }
 
@@ -155,14 +194,12 @@ fn boxed<'a, T: Json<'a>>(reader: &mut Reader<'a>) -> Result<Box<T>, Error> {
     T::read(reader).map(Box::new)
 }
 
-impl<'a> FromJson<'a> for Request<'a> {
-    const FORM: Form = Form::Object;
-
-    fn from_json(reader: &mut Reader<'a>) -> Result<Self, Error> {
+impl<'a> Request<'a> {
+    fn read(reader: &mut Reader<'a>, exempts: &dyn Fn(&str) -> bool) -> Result<Self, Error> {
         let mut request = Self::default();
         let mut later = Lazy::default();
         reader.object(&mut |reader, key| {
-            let absent = match key {
+            let absent = match &**key {
                 "kind" => request.kind.is_absent(),
                 "operation" => request.operation.is_absent(),
                 "subResource" => request.sub_resource.is_absent(),
@@ -175,13 +212,17 @@ impl<'a> FromJson<'a> for Request<'a> {
             if !absent {
                 return Err(twice(reader, key));
             }
-            match key {
+            match &**key {
                 "kind" => request.kind = Json::read(reader)?,
                 "operation" => request.operation = Json::read(reader)?,
                 "subResource" => request.sub_resource = Json::read(reader)?,
                 "namespace" => request.namespace = Json::read(reader)?,
                 "name" => request.name = Json::read(reader)?,
                 "object" if request.kind.is_absent() => later = Json::read(reader)?,
+                "object" if exempts(request.namespace.or_empty()) => {
+                    reader.skip()?;
+                    request.object = Object::Skipped;
+                }
                 "object" => {
                     let start = reader.place()?;
                     request.object = Object::read_as(Kind::of(&request.kind), reader)?;

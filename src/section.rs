@@ -2,12 +2,13 @@
 
 use crate::json::{Path, Quoted};
 use crate::reader::{Error, Form, Reader};
+use std::borrow::Cow;
 use std::fmt::Display;
 
 /// An object among the settings.
 pub struct Section<'p, 'a> {
     path: &'p Path<'p>,
-    members: Vec<(String, &'a str)>,
+    members: Vec<(Cow<'a, str>, &'a str)>,
     asked: Vec<&'static str>,
     problems: &'p mut Vec<String>,
 }
@@ -43,7 +44,7 @@ impl<'p, 'a> Section<'p, 'a> {
             if members.iter().any(|(name, _)| name == key) {
                 problems.push(format!("{}: is there twice", path.member(key)));
             }
-            members.push((key.to_owned(), reader.raw()?));
+            members.push((key.clone(), reader.raw()?));
             Ok(())
         });
         if let Err(e) = read {
@@ -81,7 +82,7 @@ impl<'p, 'a> Section<'p, 'a> {
         &mut self,
         key: &'static str,
         expected: impl FnOnce() -> String,
-        parse: impl FnOnce(&str) -> Option<T>,
+        parse: impl FnOnce(&'a str) -> Option<T>,
     ) -> Option<T> {
         let text = self.take(key)?;
         let value = parse(text);
@@ -103,7 +104,7 @@ impl<'p, 'a> Section<'p, 'a> {
     }
 
     /// A string.
-    pub fn string(&mut self, key: &'static str) -> Option<String> {
+    pub fn string(&mut self, key: &'static str) -> Option<Cow<'a, str>> {
         self.scalar(key, || "a string".to_owned(), string)
     }
 
@@ -143,7 +144,7 @@ impl<'p, 'a> Section<'p, 'a> {
     }
 
     /// A list of strings.
-    pub fn strings(&mut self, key: &'static str) -> Option<Vec<String>> {
+    pub fn strings(&mut self, key: &'static str) -> Option<Vec<Cow<'a, str>>> {
         let path = self.path.member(key);
         let mut texts = Vec::new();
         for (i, text) in self.elements(key)?.into_iter().enumerate() {
@@ -186,8 +187,8 @@ fn form(text: &str) -> Option<Form> {
     Reader::new(text).form().ok()
 }
 
-fn string(text: &str) -> Option<String> {
-    Reader::new(text).string().ok().map(std::borrow::Cow::into_owned)
+fn string(text: &str) -> Option<Cow<'_, str>> {
+    Reader::new(text).string().ok()
 }
 
 fn elements(text: &str) -> Result<Vec<&str>, Error> {

@@ -7,6 +7,7 @@ use crate::pattern;
 use crate::rules::EXTENDED_LIFETIME;
 use crate::section::Section;
 use kubewarden_policy_sdk::settings::Validatable;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -41,30 +42,30 @@ const PERSISTENT_VOLUMES: [(&str, PersistentVolumes); 3] = [
 
 /// The policy's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct Settings<'a> {
     /// What to do about a violation.
     pub mode: Mode,
     /// The bound, in seconds, for every audience without one of its own.
     pub max_expiration_seconds: i64,
     /// Other bounds; the first match wins.
-    pub audiences: Vec<AudienceBound>,
+    pub audiences: Vec<AudienceBound<'a>>,
     /// Patterns of the audiences that may be asked for beside the API server's own; `None` for
     /// any.
-    pub allowed_audiences: Option<Vec<String>>,
+    pub allowed_audiences: Option<Vec<Cow<'a, str>>>,
     /// How the API server is run.
-    pub api_server: ApiServer,
+    pub api_server: ApiServer<'a>,
     /// What to do about tokens that never expire.
     pub legacy_tokens: LegacyTokens,
     /// The groups that may read tokens.
     pub fs_group: FsGroup,
     /// Patterns of the namespaces that the policy leaves alone.
-    pub exempt_namespaces: Vec<String>,
+    pub exempt_namespaces: Vec<Cow<'a, str>>,
     /// The service accounts that the policy leaves alone.
-    pub exempt_service_accounts: Vec<AccountPattern>,
+    pub exempt_service_accounts: Vec<AccountPattern<'a>>,
     /// The annotation with which a Pod, or a template, takes itself out when it is `"true"`.
-    pub opt_out_annotation: Option<String>,
+    pub opt_out_annotation: Option<Cow<'a, str>>,
     /// Other settings for some namespaces; the first match wins.
-    pub overrides: Vec<Override>,
+    pub overrides: Vec<Override<'a>>,
 }
 
 /// What to do about a violation.
@@ -80,20 +81,20 @@ pub enum Mode {
 
 /// A bound for some audiences.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AudienceBound {
+pub struct AudienceBound<'a> {
     /// A pattern.
-    pub audience: String,
+    pub audience: Cow<'a, str>,
     /// The bound in seconds.
     pub max_expiration_seconds: i64,
 }
 
 /// How the API server is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApiServer {
+pub struct ApiServer<'a> {
     /// Its `--service-account-extend-token-expiration`.
     pub extends_tokens: bool,
     /// Its `--api-audiences`.
-    pub audiences: Vec<String>,
+    pub audiences: Vec<Cow<'a, str>>,
 }
 
 /// What to do about tokens that never expire.
@@ -125,18 +126,18 @@ pub enum Detect {
 
 /// Some service accounts: a pattern for the namespace and one for the name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccountPattern {
+pub struct AccountPattern<'a> {
     /// The pattern of the namespace.
-    pub namespace: String,
+    pub namespace: Cow<'a, str>,
     /// The pattern of the name.
-    pub name: String,
+    pub name: Cow<'a, str>,
 }
 
 /// Other settings for some namespaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Override {
+pub struct Override<'a> {
     /// Patterns of the namespaces.
-    pub namespaces: Vec<String>,
+    pub namespaces: Vec<Cow<'a, str>>,
     /// What to do about a violation, if that is different.
     pub mode: Option<Mode>,
     /// The bound, in seconds, for every audience without one of its own, if that is different.
@@ -194,7 +195,7 @@ impl fmt::Display for GroupRange {
     }
 }
 
-impl Default for Settings {
+impl Default for Settings<'_> {
     fn default() -> Self {
         Self {
             mode: Mode::Mutate,
@@ -223,7 +224,7 @@ impl Default for FsGroup {
     }
 }
 
-impl ApiServer {
+impl<'a> ApiServer<'a> {
     /// True for a token that the API server itself accepts.
     pub fn is_meant_by(&self, audience: &str) -> bool {
         audience.is_empty() || self.audiences.iter().any(|own| own == audience)
@@ -243,7 +244,7 @@ impl FsGroup {
     }
 }
 
-impl Settings {
+impl<'a> Settings<'a> {
     /// The bound, in seconds, for an audience. Without an audience a token is for the API
     /// server: the smallest bound of all its audiences counts.
     pub fn bound(&self, audience: &str) -> i64 {
@@ -303,7 +304,7 @@ impl Settings {
     ///
     /// # Errors
     /// All that is wrong with them, in one line.
-    pub fn read(json: &str) -> Result<Self, String> {
+    pub fn read(json: &'a str) -> Result<Self, String> {
         let text = json::read::<Lazy>(json).map_err(|e| format!("the settings: {e}"))?;
         let text = text.text().unwrap_or("null");
         let mut problems = Vec::new();
@@ -312,7 +313,7 @@ impl Settings {
         if problems.is_empty() { Ok(settings) } else { Err(problems.join("; ")) }
     }
 
-    fn from_section(it: &mut Section) -> Self {
+    fn from_section(it: &mut Section<'_, 'a>) -> Self {
         let Self { mode, max_expiration_seconds, api_server, legacy_tokens, fs_group, .. } =
             Self::default();
         Self {
@@ -374,7 +375,7 @@ impl Settings {
     }
 }
 
-impl Validatable for Settings {
+impl Validatable for Settings<'_> {
     fn validate(&self) -> Result<(), String> {
         let mut problems = Vec::new();
         self.check(&mut problems);
@@ -382,13 +383,13 @@ impl Validatable for Settings {
     }
 }
 
-impl AudienceBound {
-    fn from_section(it: &mut Section) -> Self {
+impl<'a> AudienceBound<'a> {
+    fn from_section(it: &mut Section<'_, 'a>) -> Self {
         // What is missing is reported; the stand-ins are such that nothing else is.
         Self {
             audience: it
                 .required("audience", Section::string)
-                .unwrap_or_else(|| it.path_of("audience").to_string()),
+                .unwrap_or_else(|| it.path_of("audience").to_string().into()),
             max_expiration_seconds: it
                 .required("maxExpirationSeconds", Section::integer)
                 .unwrap_or(*LIFETIMES.start()),
@@ -396,8 +397,8 @@ impl AudienceBound {
     }
 }
 
-impl ApiServer {
-    fn from_section(it: &mut Section) -> Self {
+impl<'a> ApiServer<'a> {
+    fn from_section(it: &mut Section<'_, 'a>) -> Self {
         Self {
             extends_tokens: it.boolean("extendsTokens").unwrap_or(true),
             audiences: it.strings("audiences").unwrap_or_default(),
@@ -415,8 +416,8 @@ impl LegacyTokens {
     }
 }
 
-impl AccountPattern {
-    fn list(it: &mut Section) -> Vec<Self> {
+impl<'a> AccountPattern<'a> {
+    fn list(it: &mut Section<'_, 'a>) -> Vec<Self> {
         let accounts = it.strings("exemptServiceAccounts").unwrap_or_default();
         accounts.into_iter().map(Self::from).collect()
     }
@@ -425,7 +426,7 @@ impl AccountPattern {
         let Self { namespace, name } = self;
         if namespace.is_empty() || name.is_empty() || name.contains('/') {
             let shown = if name.is_empty() && !namespace.contains('/') {
-                namespace.clone()
+                namespace.to_string()
             } else {
                 format!("{namespace}/{name}")
             };
@@ -434,21 +435,28 @@ impl AccountPattern {
     }
 }
 
-impl From<String> for AccountPattern {
-    fn from(text: String) -> Self {
-        match text.split_once('/') {
-            Some((namespace, name)) => Self { namespace: namespace.into(), name: name.into() },
-            None => Self { namespace: text, name: String::new() },
-        }
+impl<'a> From<Cow<'a, str>> for AccountPattern<'a> {
+    fn from(text: Cow<'a, str>) -> Self {
+        let (namespace, name) = match text {
+            Cow::Borrowed(text) => {
+                let (namespace, name) = text.split_once('/').unwrap_or((text, ""));
+                (namespace.into(), name.into())
+            }
+            Cow::Owned(text) => {
+                let (namespace, name) = text.split_once('/').unwrap_or((&text, ""));
+                (namespace.to_owned().into(), name.to_owned().into())
+            }
+        };
+        Self { namespace, name }
     }
 }
 
-impl Override {
-    fn from_section(it: &mut Section) -> Self {
+impl<'a> Override<'a> {
+    fn from_section(it: &mut Section<'_, 'a>) -> Self {
         Self {
             namespaces: it
                 .required("namespaces", Section::strings)
-                .unwrap_or_else(|| vec![it.path_of("namespaces").to_string()]),
+                .unwrap_or_else(|| vec![it.path_of("namespaces").to_string().into()]),
             mode: it.choice("mode", &MODES),
             max_expiration_seconds: it.integer("maxExpirationSeconds"),
         }
@@ -538,7 +546,7 @@ fn check_pattern(path: &Path, pattern: &str, problems: &mut Vec<String>) {
     }
 }
 
-fn check_patterns(path: &Path, patterns: &[String], problems: &mut Vec<String>) {
+fn check_patterns(path: &Path, patterns: &[Cow<str>], problems: &mut Vec<String>) {
     for (i, pattern) in patterns.iter().enumerate() {
         check_pattern(&path.element(i), pattern, problems);
     }
@@ -564,7 +572,7 @@ fn span(range: &RangeInclusive<i64>) -> String {
     format!("{}-{}", range.start(), range.end())
 }
 
-fn any(patterns: &[String], text: &str) -> bool {
+fn any(patterns: &[Cow<str>], text: &str) -> bool {
     patterns.iter().any(|pattern| pattern::matches(pattern, text))
 }
 
@@ -605,11 +613,11 @@ mod tests {
             mode: Mode::Warn,
             max_expiration_seconds: 600,
             audiences: vec![AudienceBound {
-                audience: "sts.*".to_owned(),
+                audience: "sts.*".into(),
                 max_expiration_seconds: 1 << 32,
             }],
-            allowed_audiences: Some(vec!["vault".to_owned()]),
-            api_server: ApiServer { extends_tokens: false, audiences: vec!["own".to_owned()] },
+            allowed_audiences: Some(vec!["vault".into()]),
+            api_server: ApiServer { extends_tokens: false, audiences: vec!["own".into()] },
             fs_group: FsGroup {
                 rule: GroupRule::MayRunAs,
                 ranges: vec![GroupRange { min: 1, max: 2 }, GroupRange { min: 5, max: 5 }],
@@ -617,17 +625,17 @@ mod tests {
                 persistent_volumes: PersistentVolumes::Set,
             },
             legacy_tokens: LegacyTokens { rule: LegacyRule::Allow, detect: Detect::Lookup },
-            exempt_namespaces: vec!["kube-*".to_owned()],
-            exempt_service_accounts: vec!["ci-*/builder".to_owned().into()],
-            opt_out_annotation: Some("tokens.example.com/exempt".to_owned()),
+            exempt_namespaces: vec!["kube-*".into()],
+            exempt_service_accounts: vec![Cow::Borrowed("ci-*/builder").into()],
+            opt_out_annotation: Some("tokens.example.com/exempt".into()),
             overrides: vec![
                 Override {
-                    namespaces: vec!["ci-*".to_owned()],
+                    namespaces: vec!["ci-*".into()],
                     mode: Some(Mode::Reject),
                     max_expiration_seconds: Some(86400),
                 },
                 Override {
-                    namespaces: vec!["a".to_owned(), "b".to_owned()],
+                    namespaces: vec!["a".into(), "b".into()],
                     mode: None,
                     max_expiration_seconds: None,
                 },

@@ -1,7 +1,7 @@
 //! Findings and the mode become a response.
 
 use crate::fix::{self, Edit};
-use crate::json::{self, Lazy, Misread, Misreads, Path, Read};
+use crate::json::{Lazy, Misread, Misreads, Path, Read};
 use crate::lookup::{Cluster, Host};
 use crate::pod_spec::Pod;
 use crate::request::{Payload, Request};
@@ -27,12 +27,32 @@ pub fn on(payload: &[u8]) -> CallResult {
 /// # Errors
 /// Never for what stands in the payload.
 pub fn with_cluster(payload: &[u8], cluster: &dyn Cluster) -> CallResult {
-    match std::str::from_utf8(payload) {
-        Ok(payload) => match json::read(payload) {
-            Ok(read) => on_payload(&read, cluster),
+    let text = match std::str::from_utf8(payload) {
+        Ok(text) => text,
+        Err(e) => return reject(None, &[unreadable("request", format!("is not UTF-8: {e}"))]),
+    };
+    // The settings first, if they are where they should be: what is exempt needn't be read.
+    let early = Payload::settings_at_end(text);
+    let settings = early.map(Settings::read);
+    let exempts = |namespace: &str| {
+        settings
+            .as_ref()
+            .is_some_and(|it| it.as_ref().is_ok_and(|it| it.exempts_namespace(namespace)))
+    };
+    let read = match Payload::read(text, &exempts) {
+        Ok(read) => read,
+        Err(e) => return reject(None, &[unreadable("request", format!("can't be read: {e}"))]),
+    };
+    let found = read.get().and_then(|payload| payload.settings.text());
+    match settings {
+        Some(settings) if early.map(str::as_ptr) == found.map(str::as_ptr) => {
+            on_payload(&read, settings, cluster)
+        }
+        // They were not: all over again, without an exemption that nobody granted.
+        _ => match Payload::read(text, &|_| false) {
+            Ok(read) => on_payload(&read, Settings::read(found.unwrap_or("null")), cluster),
             Err(e) => reject(None, &[unreadable("request", format!("can't be read: {e}"))]),
         },
-        Err(e) => reject(None, &[unreadable("request", format!("is not UTF-8: {e}"))]),
     }
 }
 
@@ -40,8 +60,12 @@ fn unreadable(path: &str, message: String) -> Finding<'static> {
     Misread { path: path.to_owned(), message }.into()
 }
 
-fn on_payload(read: &Read<Payload>, cluster: &dyn Cluster) -> CallResult {
-    let Some(Payload { request: Read::Is(request), settings }) = read.get() else {
+fn on_payload(
+    read: &Read<Payload>,
+    settings: Result<Settings, String>,
+    cluster: &dyn Cluster,
+) -> CallResult {
+    let Some(Payload { request: Read::Is(request), .. }) = read.get() else {
         return reject(None, &[unreadable("request", "is missing or no object".to_owned())]);
     };
     let mut misreads = Vec::new();
@@ -51,7 +75,7 @@ fn on_payload(read: &Read<Payload>, cluster: &dyn Cluster) -> CallResult {
         return reject(Some(request), &findings);
     }
     let Some(target) = Target::of(request) else { return accept() };
-    match Settings::read(settings.text().unwrap_or("null")) {
+    match settings {
         Ok(settings) => on_request(request, target, settings, cluster),
         Err(message) => reject(Some(request), &[unreadable("settings", message)]),
     }

@@ -26,7 +26,7 @@ pub const LOOKUP: &str = "lookup";
 /// What a rule knows beside the object.
 pub struct Context<'c> {
     /// The settings for the request's namespace.
-    pub settings: &'c Settings,
+    pub settings: &'c Settings<'c>,
     /// The request's namespace.
     pub namespace: &'c str,
     /// The service account that the object is about.
@@ -219,7 +219,7 @@ mod tests {
         settings: &str,
         remedy: impl Fn(Finding) -> String,
     ) -> Vec<(String, String)> {
-        let payload: Payload = match crate::json::read(payload).unwrap() {
+        let payload: Payload = match Payload::read(payload, &|_| false).unwrap() {
             Read::Is(payload) => payload,
             other => panic!("{other:?}"),
         };
