@@ -22,16 +22,13 @@ impl<'p, 'a> Section<'p, 'a> {
         read: impl FnOnce(&mut Section<'_, 'a>) -> T,
     ) -> T {
         let mut section = Section { path, members: Vec::new(), asked: Vec::new(), problems };
-        match form(text) {
-            Some(Form::Null) => {}
-            Some(Form::Object) => section.read_members(text),
-            _ => {
-                section.problems.push(format!(
-                    "{}: is {}, not an object",
-                    named(path),
-                    shown(text)
-                ));
+        match Reader::new(text).form() {
+            Ok(Form::Null) => {}
+            Ok(Form::Object) => section.read_members(text),
+            Ok(_) => {
+                section.problems.push(format!("{}: is {}, not an object", named(path), shown(text)))
             }
+            Err(e) => section.problems.push(format!("{}: {e}", named(path))),
         }
         let it = read(&mut section);
         section.report_unknown();
@@ -40,14 +37,15 @@ impl<'p, 'a> Section<'p, 'a> {
 
     fn read_members(&mut self, text: &'a str) {
         let Self { members, problems, path, .. } = self;
-        let read = Reader::new(text).object(&mut |reader, key| {
+        let mut reader = Reader::new(text);
+        let read = reader.object(&mut |reader, key| {
             if members.iter().any(|(name, _)| name == key) {
                 problems.push(format!("{}: is there twice", path.member(key)));
             }
             members.push((key.clone(), reader.raw()?));
             Ok(())
         });
-        if let Err(e) = read {
+        if let Err(e) = read.and_then(|()| reader.end()) {
             self.problems.push(format!("{}: {e}", named(self.path)));
         }
     }
@@ -146,14 +144,21 @@ impl<'p, 'a> Section<'p, 'a> {
     /// A list of strings.
     pub fn strings(&mut self, key: &'static str) -> Option<Vec<Cow<'a, str>>> {
         let path = self.path.member(key);
-        let mut texts = Vec::new();
-        for (i, text) in self.elements(key)?.into_iter().enumerate() {
-            match string(text) {
-                Some(text) => texts.push(text),
-                None => self.wrong(&path.element(i), text, "a string"),
+        let text = self.take(key)?;
+        let (mut texts, mut i) = (Vec::new(), 0);
+        let read = Reader::new(text).list(&mut |reader| {
+            if reader.form()? == Form::Text {
+                texts.push(reader.string()?);
+            } else {
+                self.wrong(&path.element(i), reader.raw()?, "a string");
             }
+            i += 1;
+            Ok(())
+        });
+        if read.is_err() {
+            self.wrong(&path, text, "a list");
         }
-        Some(texts)
+        read.ok().map(|()| texts)
     }
 
     /// The texts of a list's elements.

@@ -2,7 +2,7 @@
 //!
 //! Empty settings, and `null`, mean the defaults; so does a member that is `null`.
 
-use crate::json::{self, Lazy, Path, Quoted};
+use crate::json::{Path, Quoted};
 use crate::pattern;
 use crate::rules::EXTENDED_LIFETIME;
 use crate::section::Section;
@@ -305,10 +305,8 @@ impl<'a> Settings<'a> {
     /// # Errors
     /// All that is wrong with them, in one line.
     pub fn read(json: &'a str) -> Result<Self, String> {
-        let text = json::read::<Lazy>(json).map_err(|e| format!("the settings: {e}"))?;
-        let text = text.text().unwrap_or("null");
         let mut problems = Vec::new();
-        let settings = Section::read(&Path::OBJECT, text, &mut problems, Self::from_section);
+        let settings = Section::read(&Path::OBJECT, json, &mut problems, Self::from_section);
         settings.check(&mut problems);
         if problems.is_empty() { Ok(settings) } else { Err(problems.join("; ")) }
     }

@@ -19,6 +19,13 @@ pub extern "C" fn wapc_init() {
 #[serde(rename_all = "camelCase", default)]
 struct Settings {
     exempt_namespaces: Vec<String>,
+    overrides: Vec<Override>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Override {
+    namespaces: Vec<String>,
+    mode: Option<String>,
 }
 
 impl Validatable for Settings {
