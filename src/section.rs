@@ -22,8 +22,13 @@ impl<'p, 'a> Section<'p, 'a> {
         read: impl FnOnce(&mut Section<'_, 'a>) -> T,
     ) -> T {
         let mut section = Section { path, members: Vec::new(), asked: Vec::new(), problems };
-        match Reader::new(text).form() {
-            Ok(Form::Null) => {}
+        let mut reader = Reader::new(text);
+        match reader.form() {
+            Ok(Form::Null) => {
+                if let Err(e) = reader.skip().and_then(|()| reader.end()) {
+                    section.problems.push(format!("{}: {e}", named(path)));
+                }
+            }
             Ok(Form::Object) => section.read_members(text),
             Ok(_) => {
                 section.problems.push(format!("{}: is {}, not an object", named(path), shown(text)))

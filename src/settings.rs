@@ -660,6 +660,8 @@ mod tests {
         for (json, expected) in [
             ("", "the settings: the text ends here at byte 0"),
             ("{} {}", "the settings: expected the end at byte 3"),
+            ("null+", "the settings: expected the end at byte 4"),
+            ("nil", "the settings: expected a value at byte 0"),
             (r#"{"mode": "warn", "mode": "mutate"}"#, "mode: is there twice"),
             ("[]", "the settings: is a list, not an object"),
             ("\"mutate\"", "the settings: is \"mutate\", not an object"),
