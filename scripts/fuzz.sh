@@ -19,5 +19,5 @@ seed() { # from the captured requests, as policy-server would send them
 
 seed
 for target in "${targets[@]}"; do
-  cargo +nightly fuzz run "$target" -- -max_total_time="$seconds" -timeout=10 -max_len=16384
+  cargo +nightly fuzz run "$target" -- -max_total_time="$seconds" -timeout=10 -max_len=16384 -close_fd_mask=1
 done

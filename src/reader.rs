@@ -190,10 +190,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// When something else than white space follows.
     pub fn end(&mut self) -> Result<(), Error> {
-        match self.next() {
-            Ok(_) => Err(self.error("expected the end")),
-            Err(_) => Ok(()),
-        }
+        self.at = space_end(self.text.as_bytes(), self.at);
+        if self.at == self.text.len() { Ok(()) } else { Err(self.error("expected the end")) }
     }
 
     /// The next byte that isn't white space.
@@ -478,6 +476,11 @@ mod tests {
             "",
             " ",
             "\u{feff}1",
+            "1\0",
+            "1\0 2",
+            "\0",
+            "[1\0]",
+            "\"a\0\"",
             "{\"a\":[{\"b\":[]},{}],\"c\":{\"d\":\"e\"}}",
             "[[[]",
             "]",
