@@ -4,6 +4,7 @@ use crate::json::{self, Members, Quoted, Read, Text, view};
 use crate::objects::Secret;
 use kubewarden_policy_sdk::host_capabilities::kubernetes::{GetResourceRequest, get_resource};
 use serde_json::value::RawValue;
+use std::collections::BTreeSet;
 
 /// Who answers questions about the cluster.
 pub trait Cluster {
@@ -37,14 +38,17 @@ pub enum Known {
 
 /// Asks for a Secret.
 pub fn secret(cluster: &dyn Cluster, namespace: &str, name: &str) -> Known {
-    let masks = ["metadata.annotations", "metadata.name", "type"];
+    let mut masks = BTreeSet::new();
+    for mask in ["metadata.annotations", "metadata.name", "type"] {
+        masks.insert(mask.to_owned());
+    }
     let answer = cluster.get(&GetResourceRequest {
         api_version: "v1".to_owned(),
         kind: "Secret".to_owned(),
         name: name.to_owned(),
         namespace: Some(namespace.to_owned()),
         disable_cache: false,
-        field_masks: Some(masks.into_iter().map(str::to_owned).collect()),
+        field_masks: Some(masks),
     });
     match answer {
         Ok(secret) => understand(secret.get(), name),

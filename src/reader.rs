@@ -195,6 +195,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next byte that isn't white space.
+    #[inline(always)]
     fn next(&mut self) -> Result<u8, Error> {
         self.at = space_end(self.text.as_bytes(), self.at);
         match byte(self.text.as_bytes(), self.at) {
@@ -204,12 +205,14 @@ impl<'a> Reader<'a> {
     }
 
     /// Goes on after the next byte if it is this one, white space aside.
+    #[inline(always)]
     fn take(&mut self, byte: u8) -> Result<bool, Error> {
         let found = self.next()? == byte;
         self.at += usize::from(found);
         Ok(found)
     }
 
+    #[inline(always)]
     fn expect(&mut self, byte: u8, message: &'static str) -> Result<(), Error> {
         if self.take(byte)? { Ok(()) } else { Err(self.error(message)) }
     }
@@ -221,10 +224,12 @@ type End = Result<usize, (usize, &'static str)>;
 /// What [`byte`] returns after the end. In JSON no such byte begins or ends anything.
 const END: u8 = 0;
 
+#[inline(always)]
 fn byte(bytes: &[u8], at: usize) -> u8 {
     bytes.get(at).copied().unwrap_or(END)
 }
 
+#[inline(always)]
 fn space_end(bytes: &[u8], mut at: usize) -> usize {
     while matches!(byte(bytes, at), b' ' | b'\n' | b'\r' | b'\t') {
         at += 1;
@@ -297,6 +302,7 @@ struct Around {
 }
 
 impl Around {
+    #[inline(always)]
     fn push(&mut self, object: bool) {
         if self.depth > 0 && self.depth.is_multiple_of(64) {
             self.more.push(self.bits);
@@ -306,6 +312,7 @@ impl Around {
         self.depth += 1;
     }
 
+    #[inline(always)]
     fn pop(&mut self) {
         self.depth -= 1;
         self.in_object = self.bits & 1 == 1;
@@ -317,6 +324,7 @@ impl Around {
 }
 
 /// The end of the key that begins here, and of the colon after it.
+#[inline(always)]
 fn key_end(bytes: &[u8], at: usize) -> End {
     if byte(bytes, at) != b'"' {
         return Err((at, "expected a key"));
@@ -361,7 +369,7 @@ fn digits_end(bytes: &[u8], start: usize) -> End {
 }
 
 /// The end of the string that a place is in, and whether there are escapes in it.
-#[inline]
+#[inline(always)]
 fn string_end(bytes: &[u8], mut at: usize) -> Result<(usize, bool), (usize, &'static str)> {
     let mut escapes = false;
     loop {
@@ -387,7 +395,7 @@ fn escape_end(bytes: &[u8], at: usize) -> End {
 }
 
 /// The first quote, backslash or control character from a place on; looks at eight bytes at once.
-#[inline]
+#[inline(always)]
 fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     const HIGH: u64 = ONES << 7;

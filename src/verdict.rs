@@ -11,7 +11,7 @@ use crate::target::Target;
 use kubewarden_policy_sdk::accept_request as accept;
 use kubewarden_policy_sdk::{logging::KubewardenDrain, response::ValidationResponse};
 use slog::{Logger, info, o};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use wapc_guest::CallResult;
 
 /// The response to a payload.
@@ -207,8 +207,8 @@ fn mutate(request: &Request, mut findings: Vec<Finding>) -> CallResult {
 
 /// What all responses to findings have in common.
 fn response(findings: &[Finding]) -> ValidationResponse {
-    let rules: BTreeSet<&str> = findings.iter().map(|finding| finding.rule).collect();
-    let rules = rules.into_iter().collect::<Vec<_>>().join(",");
+    let broken = |rule: &&&str| findings.iter().any(|finding| finding.rule == **rule);
+    let rules = rules::NAMES.iter().filter(broken).copied().collect::<Vec<_>>().join(",");
     let annotations = [("rules", rules), ("violations", lines(findings).join("\n"))];
     ValidationResponse {
         accepted: true,

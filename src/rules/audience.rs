@@ -6,7 +6,8 @@ use crate::objects::{CsiDriverSpec, TokenRequestSpec};
 use crate::pod_spec::PodSpec;
 use crate::settings::Settings;
 
-const RULE: &str = "audience";
+/// The rule's name.
+pub const RULE: &str = "audience";
 
 /// Reports each projected token of a Pod for an audience that isn't allowed.
 pub fn check<'a>(

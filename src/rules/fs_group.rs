@@ -9,7 +9,8 @@ use crate::json::{Editable, Int, Path, Quoted};
 use crate::pod_spec::{PodSpec, Volume};
 use crate::settings::{GroupRule, PersistentVolumes, Settings};
 
-const RULE: &str = "fs-group";
+/// The rule's name.
+pub const RULE: &str = "fs-group";
 
 /// Reports a missing or forbidden `fsGroup` of a Pod that has a token volume, or will have one
 /// when the volumes at the indices `converted` are mended.

@@ -1,12 +1,10 @@
 //! Nobody makes a Secret for a token that never expires: the API server would fill it in
 //! (`pkg/controller/serviceaccount/tokens_controller.go`) and accept it for ever.
 
-use super::{Context, Finding, Remedy};
+use super::{Context, Finding, Remedy, legacy_token::RULE};
 use crate::json::Quoted;
 use crate::objects::Secret;
 use crate::settings::LegacyRule;
-
-const RULE: &str = "legacy-token";
 
 /// Reports a Secret for a token. Its data is never looked at.
 pub fn check(secret: &Secret, context: &Context, findings: &mut Vec<Finding>) {

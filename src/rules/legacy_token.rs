@@ -14,7 +14,8 @@ use k8s_openapi::api::core::v1::{
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-const RULE: &str = "legacy-token";
+/// The rule's name.
+pub const RULE: &str = "legacy-token";
 
 /// Where every client looks for its token
 /// (`plugin/pkg/admission/serviceaccount`, `DefaultAPITokenMountPath`).

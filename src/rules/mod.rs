@@ -7,6 +7,8 @@ use crate::pod_spec::Pod;
 use crate::request::{Object, Request};
 use crate::settings::Settings;
 use crate::target::Target;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
 use std::fmt;
 
 mod audience;
@@ -22,6 +24,10 @@ pub const READABLE: &str = "readable";
 
 /// The name under which a failed question to the cluster is reported.
 pub const LOOKUP: &str = "lookup";
+
+/// All these names, sorted.
+pub const NAMES: [&str; 6] =
+    [audience::RULE, fs_group::RULE, legacy_token::RULE, LOOKUP, READABLE, token_lifetime::RULE];
 
 /// What a rule knows beside the object.
 pub struct Context<'c> {
@@ -66,6 +72,26 @@ impl Finding<'_> {
     }
 }
 
+impl Ord for Finding<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (&self.path, &self.message).cmp(&(&other.path, &other.message))
+    }
+}
+
+impl PartialOrd for Finding<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Finding<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Finding<'_> {}
+
 impl fmt::Display for Finding<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "{}: {}", self.path, self.message)
@@ -95,8 +121,8 @@ pub fn check<'a>(request: &Request<'a>, target: Target, context: &Context) -> Ve
         request.object.misreads(&Path::OBJECT, &mut misreads);
     }
     findings.extend(misreads.into_iter().map(Finding::from));
-    findings.sort_unstable_by(|a, b| (&a.path, &a.message).cmp(&(&b.path, &b.message)));
-    findings
+    // A heap is a good deal less code than the standard library's sort.
+    BinaryHeap::from(findings).into_sorted_vec()
 }
 
 /// A Pod or a template of Pods.

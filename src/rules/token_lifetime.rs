@@ -7,7 +7,8 @@ use crate::objects::{CsiDriverSpec, TokenRequestSpec};
 use crate::pod_spec::{PodSpec, TokenProjection};
 use crate::settings::Settings;
 
-const RULE: &str = "token-lifetime";
+/// The rule's name.
+pub const RULE: &str = "token-lifetime";
 
 /// What a token gets that asks for nothing, in seconds (`pkg/apis/core/v1/defaults.go`,
 /// `SetDefaults_ServiceAccountTokenProjection`).
