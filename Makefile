@@ -25,7 +25,16 @@ annotated-policy.wasm: policy.wasm policy-metadata.yml README.md
 	$(KWCTL) annotate --metadata-path policy-metadata.yml --usage-path README.md --output-path $@ policy.wasm
 
 artifacthub-pkg.yml: policy-metadata.yml questions-ui.yml
-	$(KWCTL) scaffold artifacthub --metadata-path policy-metadata.yml --questions-path questions-ui.yml --output $@
+	cargo xtask artifacthub
+
+.PHONY: bench
+bench: ## Instructions and size of the module, against a floor and a baseline
+	scripts/build-wasm.sh bound-service-account-tokens bench-floor bench-typed
+	cargo xtask bench $(if $(CHECK),--check)
+
+.PHONY: fuzz
+fuzz: ## Fuzz each target for SECONDS (600); needs the nightly toolchain and cargo-fuzz
+	scripts/fuzz.sh $(or $(SECONDS),600)
 
 .PHONY: test
 test: ## Formatting, clippy, unit, integration and end-to-end tests

@@ -45,17 +45,17 @@ pub struct Args {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Metadata {
     protocol_version: Option<ProtocolVersion>,
-    rules: Vec<Rule>,
+    pub rules: Vec<Rule>,
     #[serde(default)]
     annotations: BTreeMap<String, String>,
-    mutating: bool,
+    pub mutating: bool,
     #[serde(default = "yes")]
     background_audit: bool,
     execution_mode: ExecutionMode,
     #[serde(default)]
     policy_type: PolicyType,
     #[serde(default)]
-    context_aware_resources: BTreeSet<ContextAwareResource>,
+    pub context_aware_resources: BTreeSet<ContextAwareResource>,
     #[serde(skip_serializing_if = "Option::is_none")]
     host_capabilities: Option<BTreeSet<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,7 +68,7 @@ const fn yes() -> bool {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Rule {
+pub struct Rule {
     api_groups: Vec<String>,
     api_versions: Vec<String>,
     resources: Vec<String>,
@@ -102,7 +102,7 @@ enum PolicyType {
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ContextAwareResource {
+pub struct ContextAwareResource {
     api_version: String,
     kind: String,
 }
@@ -119,6 +119,11 @@ impl Metadata {
             .with_context(|| format!("{} is no metadata", path.display()))?;
         metadata.check().with_context(|| format!("{} is incomplete", path.display()))?;
         Ok(metadata)
+    }
+
+    /// An annotation.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.annotations.get(key).map(String::as_str)
     }
 
     fn check(&self) -> Result<()> {

@@ -2,6 +2,7 @@
 
 mod admission;
 mod annotate;
+mod artifacthub;
 mod bench;
 mod explain;
 mod fuel;
@@ -24,6 +25,8 @@ enum Command {
     Run(run::Args),
     /// Adds the metadata section to a module, as `kwctl annotate` does
     Annotate(annotate::Args),
+    /// Writes artifacthub-pkg.yml, as `kwctl scaffold artifacthub` does
+    Artifacthub(artifacthub::Args),
     /// Counts the instructions of the module, against a floor and a baseline
     Bench(bench::Args),
 }
@@ -31,6 +34,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Run(args) => run::run(&args),
+        Command::Artifacthub(args) => artifacthub::artifacthub(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::Annotate(args) => annotate::annotate(&args),
     }
