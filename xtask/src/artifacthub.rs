@@ -46,7 +46,7 @@ struct Package {
     license: String,
     #[serde(rename = "homeURL")]
     home_url: String,
-    containers_images: Vec<BTreeMap<&'static str, String>>,
+    containers_images: Vec<Image>,
     keywords: Vec<String>,
     links: Vec<Named>,
     install: String,
@@ -54,6 +54,12 @@ struct Package {
     provider: BTreeMap<&'static str, &'static str>,
     recommendations: Vec<BTreeMap<&'static str, &'static str>>,
     annotations: BTreeMap<&'static str, String>,
+}
+
+#[derive(Serialize)]
+struct Image {
+    name: &'static str,
+    image: String,
 }
 
 #[derive(Serialize)]
@@ -112,10 +118,7 @@ fn package(metadata: &Metadata, questions: &str, created_at: String) -> Result<P
         description: policy("description")?,
         license: policy("license")?,
         home_url: policy("url")?,
-        containers_images: vec![BTreeMap::from([
-            ("name", "policy".to_owned()),
-            ("image", image.clone()),
-        ])],
+        containers_images: vec![Image { name: "policy", image: image.clone() }],
         keywords: words(&annotation("io.artifacthub.keywords")?)?,
         links: vec![Named { name: "policy", url: release }, Named { name: "source", url: source }],
         install: install(&image),
