@@ -7,7 +7,7 @@ log=target/test.log
 
 make --no-print-directory lint
 {
-  cargo test --locked --workspace
+  cargo test --locked
   make --no-print-directory e2e
 } 2>&1 | tee "$log"
 

@@ -31,7 +31,11 @@ impl<'p, 'a> Section<'p, 'a> {
             }
             Ok(Form::Object) => section.read_members(text),
             Ok(_) => {
-                section.problems.push(format!("{}: is {}, not an object", named(path), shown(text)))
+                section.problems.push(format!(
+                    "{}: is {}, not an object",
+                    named(path),
+                    shown(text)
+                ));
             }
             Err(e) => section.problems.push(format!("{}: {e}", named(path))),
         }

@@ -224,7 +224,7 @@ impl Default for FsGroup {
     }
 }
 
-impl<'a> ApiServer<'a> {
+impl ApiServer<'_> {
     /// True for a token that the API server itself accepts.
     pub fn is_meant_by(&self, audience: &str) -> bool {
         audience.is_empty() || self.audiences.iter().any(|own| own == audience)

@@ -121,7 +121,7 @@ mod tests {
             [(line, remedy)] => {
                 assert!(line.starts_with("spec.securityContext.fsGroup: "), "{line}");
                 let volumes = format!(r#""volumes":[{TOKEN}]}}"#);
-                remedy.replace(&volumes, "").replace('{', "").replace('}', "")
+                remedy.replace(&volumes, "").replace(['{', '}'], "")
             }
             more => panic!("{more:?}"),
         }

@@ -130,12 +130,12 @@ impl<'a> Legacy<'_, 'a, '_> {
             let Some(from) = variable.value_from.get() else { continue };
             let at = env.element(i);
             let at = at.member("valueFrom");
-            self.check_reference(&from.secret_key_ref, &place, way_out, &at.member("secretKeyRef"));
+            self.check_reference(&from.secret_key_ref, place, way_out, &at.member("secretKeyRef"));
         }
         let env_from = at.member("envFrom");
         for (i, source) in container.env_from.elements() {
             let at = env_from.element(i);
-            self.check_reference(&source.secret_ref, &place, way_out, &at.member("secretRef"));
+            self.check_reference(&source.secret_ref, place, way_out, &at.member("secretRef"));
         }
     }
 

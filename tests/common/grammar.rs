@@ -6,6 +6,8 @@ use serde_json::{Map, Value, json};
 /// Choices, one byte each; zeros when they run out.
 pub struct Choices<'c>(std::slice::Iter<'c, u8>);
 
+type Generate<'c> = fn(&mut Choices<'c>) -> Value;
+
 const LIFETIMES: [i64; 9] = [600, 3599, 3600, 3601, 3606, 3607, 3608, 86400, 4_294_967_296];
 const AUDIENCES: [&str; 6] = ["", "vault", "Vault", "vault/", "sts.amazonaws.com", "own"];
 const NAMES: [&str; 8] = [
@@ -47,7 +49,7 @@ impl<'c> Choices<'c> {
     }
 
     /// An object with some of these members; now and then a value of another type, or `null`.
-    fn object(&mut self, members: &[(&str, fn(&mut Self) -> Value)]) -> Value {
+    fn object(&mut self, members: &[(&str, Generate<'c>)]) -> Value {
         let mut object = Map::new();
         for (key, value) in members {
             match self.below(8) {

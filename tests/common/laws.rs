@@ -96,11 +96,10 @@ fn mutation_mends(request: &Value, settings: &Value, first: &ValidationResponse)
 fn may_change(path: &str) -> bool {
     let parts: Vec<_> = path.split('/').skip(1).collect();
     match &parts[..] {
-        ["spec", "expirationSeconds"]
+        ["spec", "expirationSeconds" | "securityContext"]
         | ["spec", "tokenRequests", _, "expirationSeconds"]
         | ["spec", "volumes", _, "secret" | "projected"]
-        | ["spec", "volumes", _, "projected", "sources", _, "serviceAccountToken"]
-        | ["spec", "securityContext"] => true,
+        | ["spec", "volumes", _, "projected", "sources", _, "serviceAccountToken"] => true,
         ["spec", "volumes", _, "projected", "sources", _, "serviceAccountToken", key] => {
             *key == "expirationSeconds"
         }
