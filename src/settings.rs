@@ -656,6 +656,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "it is a table")]
     fn settings_that_are_wrong() {
         for (json, expected) in [
             ("", "the settings: the text ends here at byte 0"),
