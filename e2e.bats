@@ -229,7 +229,7 @@ token_secret=$special/pod-create-legacy-secret-volume.json
 @test "convert the legacy token volume of the Pod's own account" {
   run ask $token_secret
   mutated
-  [ "$(patch)" = '[{"op":"add","path":"/spec/securityContext/fsGroup","value":65534},{"op":"remove","path":"/spec/volumes/0/secret"},{"op":"add","path":"/spec/volumes/0/projected","value":{"defaultMode":420,"sources":[{"serviceAccountToken":{"expirationSeconds":3600,"path":"token"}},{"configMap":{"items":[{"key":"ca.crt","path":"ca.crt"}],"name":"kube-root-ca.crt"}},{"downwardAPI":{"items":[{"fieldRef":{"apiVersion":"v1","fieldPath":"metadata.namespace"},"path":"namespace"}]}}]}}]' ]
+  [ "$(patch)" = '[{"op":"add","path":"/spec/securityContext/fsGroup","value":65534},{"op":"add","path":"/spec/volumes/0/projected","value":{"defaultMode":420,"sources":[{"serviceAccountToken":{"expirationSeconds":3600,"path":"token"}},{"configMap":{"items":[{"key":"ca.crt","path":"ca.crt"}],"name":"kube-root-ca.crt"}},{"downwardAPI":{"items":[{"fieldRef":{"apiVersion":"v1","fieldPath":"metadata.namespace"},"path":"namespace"}]}}]}},{"op":"remove","path":"/spec/volumes/0/secret"}]' ]
 }
 
 @test "reject another account's legacy token volume" {
