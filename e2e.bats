@@ -368,3 +368,131 @@ token_secret=$special/pod-create-legacy-secret-volume.json
   run ask $special/pod-create-plain.json '{"overrides": [{"mode": "warn"}]}'
   refused 'overrides[0].namespaces: is missing'
 }
+
+# Attempts to get around the rules; docs/security.md has a line for each.
+
+lax='{"mode": "reject", "fsGroup": {"rule": "RunAsAny"}}'
+day='"expirationSeconds": 86400'
+
+@test "bypass: a member that stands there twice" {
+  cat >"$BATS_TEST_TMPDIR/twice.json" <<JSON
+{"request": {"kind": {"group": "", "kind": "Pod"}, "operation": "CREATE", "object": {"spec": {"volumes": [], "volumes": []}}}, "settings": {}}
+JSON
+  run cargo xtask validate --payload-path "$BATS_TEST_TMPDIR/twice.json" "$policy"
+  [[ "$output" == *'"accepted":false'*'the member \"volumes\" stands there twice'* ]]
+}
+
+@test "bypass: a member in another case is none, as for the API server" {
+  run ask_pod '{"Volumes": [{"projected": {"sources": [{"serviceAccountToken": {"expirationSeconds": 86400}}]}}]}' "$lax"
+  accepted
+}
+
+@test "bypass: a disguised volume name" {
+  run ask_pod "{\"volumes\": [{\"name\": \"kube-api-access-x7k2p\", \"projected\": {\"sources\": [{\"serviceAccountToken\": {$day}}]}}]}" "$lax"
+  rejected "$injected: 86400"
+}
+
+@test "bypass: several tokens in one volume, in the middle of other sources" {
+  token="{\"serviceAccountToken\": {$day}}"
+  run ask_pod "{\"volumes\": [{\"projected\": {\"sources\": [{\"configMap\": {}}, $token, {\"downwardAPI\": {}}, $token]}}]}" "$lax"
+  rejected 'sources[1].serviceAccountToken.expirationSeconds: 86400'
+  rejected 'sources[3].serviceAccountToken.expirationSeconds: 86400'
+}
+
+@test "bypass: a token mounted through subPath, in no container, in an init container" {
+  run ask_pod "$(with_token ", $day" ', "initContainers": [{"name": "i", "volumeMounts": [{"name": "t", "mountPath": "/x", "subPath": "token"}]}]')" "$lax"
+  rejected "$injected: 86400"
+}
+
+@test "bypass: null and empty members" {
+  for volumes in null '[]' '[null]' '[{}]' '[{"projected": null}]' '[{"projected": {"sources": [null, {}]}}]'; do
+    run ask_pod "{\"volumes\": $volumes, \"securityContext\": null}" "$lax"
+    accepted
+  done
+}
+
+@test "bypass: the object's own namespace, and an exempt account's name elsewhere" {
+  sed 's/"namespace":"payments"/"namespace":"kube-system"/2' $special/pod-create-vault-day.json >"$BATS_TEST_TMPDIR/ns.json"
+  run ask "$BATS_TEST_TMPDIR/ns.json" '{"mode": "reject", "exemptNamespaces": ["kube-*"], "exemptServiceAccounts": ["kube-system/*"]}'
+  rejected "$injected: 86400"
+}
+
+@test "bypass: glob characters in names are no patterns" {
+  spec="$(with_token ", $day" ', "serviceAccountName": "*"')"
+  run ask_pod "$spec" '{"mode": "reject", "exemptServiceAccounts": ["payments/builder"], "exemptNamespaces": ["pay"]}'
+  rejected "$injected: 86400"
+}
+
+@test "bypass: a name that the API server makes up" {
+  run ask $special/pod-create-generate-name.json '{"mode": "reject"}'
+  rejected "$injected: 3607"
+}
+
+@test "bypass: opt-out annotations with other values" {
+  for value in True TRUE yes 1 ' true' 'true '; do
+    sed "s/\"tokens.example.com\/exempt\":\"true\"/\"tokens.example.com\/exempt\":\"$value\"/" $special/pod-create-opt-out.json >"$BATS_TEST_TMPDIR/opt.json"
+    run ask "$BATS_TEST_TMPDIR/opt.json" '{"mode": "reject", "optOutAnnotation": "tokens.example.com/exempt"}'
+    rejected "$injected: 86400"
+  done
+}
+
+@test "bypass: audiences that differ by case or a slash" {
+  for audience in Vault vault/ ' vault' vault.evil.com; do
+    run ask_pod "$(with_token ", \"audience\": \"$audience\"")" '{"allowedAudiences": ["vault"]}'
+    rejected "serviceAccountToken.audience: \\\"$audience\\\" is not an allowed audience"
+  done
+}
+
+@test "bypass: 3607 with each form of the API server's audience" {
+  settings='{"mode": "reject", "maxExpirationSeconds": 7200, "apiServer": {"audiences": ["own"]}, "fsGroup": {"rule": "RunAsAny"}}'
+  for audience in '' ', "audience": ""' ', "audience": null' ', "audience": "own"'; do
+    run ask_pod "$(with_token "$audience, \"expirationSeconds\": 3607")" "$settings"
+    rejected 'one year (31536000 s)'
+  done
+}
+
+@test "bypass: 3607 written as another number" {
+  for number in 3607.0 3.607e3 36070e-1; do
+    cat >"$BATS_TEST_TMPDIR/number.json" <<JSON
+{"request": {"kind": {"group": "", "kind": "Pod"}, "operation": "CREATE", "object": {"spec": {"volumes": [{"projected": {"sources": [{"serviceAccountToken": {"expirationSeconds": $number}}]}}]}}}, "settings": {}}
+JSON
+    run cargo xtask validate --payload-path "$BATS_TEST_TMPDIR/number.json" "$policy"
+    [[ "$output" == *'"accepted":false'*"is $number, not a 64-bit integer"* ]]
+  done
+}
+
+@test "bypass: an audience list with one that is allowed and one that isn't" {
+  sed -E 's/"audiences":(null|\[\])/"audiences":["vault","evil"]/' $special/tokenrequest-default.json >"$BATS_TEST_TMPDIR/two.json"
+  run ask "$BATS_TEST_TMPDIR/two.json" '{"allowedAudiences": ["vault"]}'
+  rejected 'spec.audiences[1]: \"evil\" is not an allowed audience'
+}
+
+@test "limits: 10,000 levels, lone surrogates, NUL: an answer within 2 seconds" {
+  deep=$(printf '[%.0s' {1..10000}; printf ']%.0s' {1..10000})
+  for object in "{\"spec\": {\"x\": $deep}}" "{\"spec\": $deep}" '{"spec": {"x": "\ud800", "volumes": [{"name": "\u0000"}]}}' '{"spec": {"volumes": [{"name": "\ud800"}]}}'; do
+    echo "{\"request\": {\"kind\": {\"group\": \"\", \"kind\": \"Pod\"}, \"operation\": \"CREATE\", \"object\": $object}, \"settings\": {}}" >"$BATS_TEST_TMPDIR/limit.json"
+    run cargo xtask validate --payload-path "$BATS_TEST_TMPDIR/limit.json" "$policy"
+    [[ "$output" == *'"accepted":'* ]]
+  done
+}
+
+@test "limits: a Pod of 3 MB" {
+  { printf '{"request": {"kind": {"group": "", "kind": "Pod"}, "operation": "CREATE", "object": {"spec": {"volumes": [{}'
+    for i in {1..20000}; do printf ',{"name":"v%d","projected":{"sources":[{"serviceAccountToken":{"expirationSeconds":3607,"path":"token"}}]}}' "$i"; done
+    printf ']}}}, "settings": {"mode": "reject"}}'; } >"$BATS_TEST_TMPDIR/large.json"
+  run cargo xtask validate --payload-path "$BATS_TEST_TMPDIR/large.json" "$policy"
+  [[ "$output" == *'"accepted":false'* ]]
+}
+
+@test "the module imports the functions of waPC and nothing else" {
+  run cargo xtask imports "$policy"
+  [ "$status" -eq 0 ]
+  [ "$output" = "wapc.__guest_error
+wapc.__guest_request
+wapc.__guest_response
+wapc.__host_call
+wapc.__host_error
+wapc.__host_error_len
+wapc.__host_response
+wapc.__host_response_len" ]
+}

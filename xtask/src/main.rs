@@ -9,6 +9,7 @@ mod fuel;
 mod host;
 mod replay;
 mod run;
+mod validate;
 
 use clap::{Parser, Subcommand};
 
@@ -23,6 +24,10 @@ struct Cli {
 enum Command {
     /// Asks a module about one request; prints what `kwctl run` prints
     Run(run::Args),
+    /// Prints a module's own answer to a payload
+    Validate(validate::Args),
+    /// Prints what a module imports
+    Imports(validate::Imports),
     /// Adds the metadata section to a module, as `kwctl annotate` does
     Annotate(annotate::Args),
     /// Writes artifacthub-pkg.yml, as `kwctl scaffold artifacthub` does
@@ -36,6 +41,8 @@ fn main() -> anyhow::Result<()> {
         Command::Run(args) => run::run(&args),
         Command::Artifacthub(args) => artifacthub::artifacthub(&args),
         Command::Bench(args) => bench::bench(&args),
+        Command::Validate(args) => validate::validate(&args),
+        Command::Imports(args) => validate::imports(&args),
         Command::Annotate(args) => annotate::annotate(&args),
     }
 }
