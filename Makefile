@@ -41,9 +41,11 @@ test: ## Formatting, clippy, unit, integration and end-to-end tests
 	@scripts/test.sh
 
 .PHONY: lint
-lint: ## Formatting and clippy
+lint: ## Formatting, clippy, and the dependencies where cargo-deny and cargo-machete are installed
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	cargo xtask artifacthub --check
+	@scripts/lint-dependencies.sh
 
 .PHONY: e2e
 e2e: annotated-policy.wasm ## End-to-end tests on the annotated module
