@@ -17,7 +17,7 @@ const FLAT: f64 = 1.3;
 /// A thousand names in the settings, as a multiple of the baseline, which only parses them.
 const SETTINGS: f64 = 1.0;
 /// A thousand overrides likewise. The goal is 1; this keeps what is reached.
-const OVERRIDES: f64 = 1.9;
+const OVERRIDES: f64 = 2.1;
 /// The module's size, in bytes. The goal is 200 kB; this keeps what is reached.
 const SIZE: usize = 370_000;
 /// The linear memory, in bytes, beside what the payload and one copy of it need.
