@@ -570,3 +570,81 @@ fn a_violation_that_can_not_be_mended_rejects_all() {
     assert!(lines[0].contains("5 is not an allowed group; choose one of 1000-2000"), "{lines:?}");
     assert_eq!(response.audit_annotations.unwrap()["rules"], "audience,fs-group,token-lifetime");
 }
+
+/// The names in the policy's views are those of k8s-openapi's types: what these write, it reads.
+/// Pods are compared in `tests/reference.rs`.
+#[test]
+fn objects_as_k8s_openapi_writes_them() {
+    use k8s_openapi::api::{apps, authentication, batch, core, storage};
+
+    let token = core::v1::ServiceAccountTokenProjection {
+        expiration_seconds: Some(86400),
+        ..Default::default()
+    };
+    let source =
+        core::v1::VolumeProjection { service_account_token: Some(token), ..Default::default() };
+    let projected =
+        core::v1::ProjectedVolumeSource { sources: Some(vec![source]), ..Default::default() };
+    let volume = core::v1::Volume { projected: Some(projected), ..Default::default() };
+    let spec = core::v1::PodSpec { volumes: Some(vec![volume]), ..Default::default() };
+    let template = core::v1::PodTemplateSpec { spec: Some(spec), ..Default::default() };
+    let job = batch::v1::JobSpec { template: template.clone(), ..Default::default() };
+    let deployment = apps::v1::DeploymentSpec { template: template.clone(), ..Default::default() };
+    let cron_job = batch::v1::CronJobSpec {
+        job_template: batch::v1::JobTemplateSpec { spec: Some(job.clone()), ..Default::default() },
+        ..Default::default()
+    };
+    let pod_template = core::v1::PodTemplate { template: Some(template), ..Default::default() };
+    let bound = authentication::v1::BoundObjectReference {
+        kind: Some("Pod".to_owned()),
+        ..Default::default()
+    };
+    let asked = authentication::v1::TokenRequestSpec {
+        audiences: Some(vec!["own".to_owned()]),
+        bound_object_ref: Some(bound),
+        expiration_seconds: Some(3607),
+    };
+    let request =
+        storage::v1::TokenRequest { audience: "vault".to_owned(), expiration_seconds: Some(86400) };
+    let driver =
+        storage::v1::CSIDriverSpec { token_requests: Some(vec![request]), ..Default::default() };
+    let secret = core::v1::Secret {
+        type_: Some("kubernetes.io/service-account-token".to_owned()),
+        ..Default::default()
+    };
+    let job_path = LIFETIME.replace("spec.", "spec.template.spec.");
+    let cron_path = LIFETIME.replace("spec.", "spec.jobTemplate.spec.template.spec.");
+    let template_path = LIFETIME.replace("spec.", "template.spec.");
+    for (group, kind, part, object, expected) in [
+        ("apps", "Deployment", "", json!({ "spec": deployment }), &*job_path),
+        ("batch", "Job", "", json!({ "spec": job }), &job_path),
+        ("batch", "CronJob", "", json!({ "spec": cron_job }), &cron_path),
+        ("", "PodTemplate", "", json!(pod_template), &template_path),
+        (
+            "authentication.k8s.io",
+            "TokenRequest",
+            "token",
+            json!({ "spec": asked }),
+            "spec.expirationSeconds",
+        ),
+        (
+            "storage.k8s.io",
+            "CSIDriver",
+            "",
+            json!({ "spec": driver }),
+            "spec.tokenRequests[0].expirationSeconds",
+        ),
+        ("", "Secret", "", json!(secret), "type"),
+    ] {
+        let mut request = create(&object);
+        request["kind"] = json!({ "group": group, "version": "v1", "kind": kind });
+        request["subResource"] = json!(part);
+        let settings = json!({
+            "mode": "reject", "maxExpirationSeconds": 7200, "apiServer": { "audiences": ["own"] },
+            "fsGroup": { "rule": "RunAsAny" },
+        });
+        let response = ask(&request, &settings);
+        let paths: Vec<_> = rejection(&response).into_iter().map(path).collect();
+        assert_eq!(paths, [expected], "{kind}");
+    }
+}

@@ -1,6 +1,8 @@
 //! Requests and settings from a grammar: what a Pod can look like, as far as the rules look, and
 //! some of what it can't. A list of choices, from proptest or a fuzzer, picks one.
 
+#![allow(dead_code, reason = "each user has its part")]
+
 use serde_json::{Map, Value, json};
 
 /// Choices, one byte each; zeros when they run out.
