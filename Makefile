@@ -42,7 +42,7 @@ test: ## Formatting, clippy, unit, integration and end-to-end tests
 	@scripts/test.sh
 
 .PHONY: lint
-lint: ## Formatting, clippy, and the dependencies where cargo-deny and cargo-machete are installed
+lint: ## Formatting, clippy, the files that are made of others, and the dependencies
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	cargo xtask artifacthub --check

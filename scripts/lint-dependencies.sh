@@ -1,15 +1,12 @@
 #!/usr/bin/env bash
-# Licences, sources and bans (cargo-deny) and dependencies that nobody uses (cargo-machete), where
-# these are installed: building cargo-deny takes longer than all tests.
+# Licences, sources and bans of all dependencies (cargo-deny), and dependencies that nobody uses
+# (cargo-machete). Installs the two into target/tools, unless they are there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-if command -v cargo-deny >/dev/null; then
-  cargo deny check licenses bans sources
-else
-  echo "lint: cargo-deny is not installed, dependencies NOT checked: cargo install --locked cargo-deny" >&2
+export PATH="$PWD/target/tools/bin:$PATH"
+if ! { command -v cargo-deny && command -v cargo-machete; } >/dev/null; then
+  echo "lint: installing cargo-deny and cargo-machete into target/tools, which takes minutes" >&2
+  cargo install --quiet --debug --locked --root target/tools cargo-deny@0.20.2 cargo-machete@0.9.2
 fi
-if command -v cargo-machete >/dev/null; then
-  cargo machete
-else
-  echo "lint: cargo-machete is not installed, dependencies NOT checked: cargo install --locked cargo-machete" >&2
-fi
+cargo deny --log-level error check licenses bans sources
+cargo machete
