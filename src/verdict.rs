@@ -44,10 +44,9 @@ pub fn with_cluster(payload: &[u8], cluster: &dyn Cluster) -> CallResult {
         Err(e) => return reject(None, &[unreadable("request", format!("can't be read: {e}"))]),
     };
     let found = read.get().and_then(|payload| payload.settings.text());
+    let same = early.zip(found).is_some_and(|(early, found)| std::ptr::eq(early, found));
     match settings {
-        Some(settings) if early.map(str::as_ptr) == found.map(str::as_ptr) => {
-            on_payload(&read, settings, cluster)
-        }
+        Some(settings) if same => on_payload(&read, settings, cluster),
         // They were not: all over again, without an exemption that nobody granted.
         _ => match Payload::read(text, &|_| false) {
             Ok(read) => on_payload(&read, Settings::read(found.unwrap_or("null")), cluster),

@@ -245,6 +245,15 @@ fn the_object_is_read_wherever_it_stands_in_the_request() {
         format!(r#"{{"request":{{"object":{object},{header}}},"settings":{settings}}}"#),
         format!(r#"{{"settings":{settings},"request":{{"object":{object},{header}}}}}"#),
         format!(r#"{{"settings":{settings},"request":{{"obj\u0065ct":{object},{header}}}}}"#),
+        // The settings are looked for at the end first: what stands there may be others.
+        format!(r#"{{"request":{{{header},"object":{object}}},"settings":{settings},"more":1}}"#),
+        format!(r#"{{"request":{{{header},"object":{object}}},"settings":{settings} }}"#),
+        format!(
+            r#"{{"settings":{settings},"request":{{{header},"namespace":"n","object":{object},"settings":{{"exemptNamespaces":["*"]}}}}}}"#
+        ),
+        format!(
+            r#"{{"settings":{settings},"request":{{{header},"namespace":"n","object":{object}}},"x":{{"y":1,"settings":{{"exemptNamespaces":["*"]}}}}}}"#
+        ),
     ] {
         let response = ask_text(payload.as_bytes());
         assert_eq!(
