@@ -53,6 +53,10 @@ e2e: annotated-policy.wasm ## End-to-end tests on the annotated module
 	@scripts/install-bats.sh
 	bats --print-output-on-failure e2e.bats
 
+.PHONY: verify-reproducible
+verify-reproducible: ## Build the module in two folders and compare the bytes
+	@scripts/verify-reproducible.sh
+
 .PHONY: clean
 clean: ## Remove what was built
 	cargo clean
