@@ -153,6 +153,11 @@ impl<'a> Int<'a> {
         self.0?.parse().ok()
     }
 
+    /// The number, or another when it is absent; `None` for what can't be read.
+    pub fn or(self, default: i64) -> Option<i64> {
+        if self.is_absent() { Some(default) } else { self.get() }
+    }
+
     /// Where it stands in the payload.
     pub const fn text(self) -> Option<&'a str> {
         self.0

@@ -504,8 +504,6 @@ mod tests {
             &deep,
             &mixed,
             &crossed,
-            &mixed,
-            &crossed,
         ] {
             let expected = serde_json::from_str::<IgnoredAny>(text).is_ok();
             assert_eq!(reads(text).is_ok(), expected, "{text:.80}: {:?}", reads(text));

@@ -243,9 +243,7 @@ impl<'a> Request<'a> {
         request.misread |= reader.misread;
         Ok(request)
     }
-}
 
-impl<'a> Request<'a> {
     /// The service account that the request is about; `None` when there is none or it can't be
     /// read.
     pub fn service_account(&self) -> Option<Cow<'_, str>> {

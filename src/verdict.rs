@@ -4,6 +4,7 @@ use crate::fix::{self, Edit};
 use crate::json::{Lazy, Misread, Misreads, Path, Read};
 use crate::lookup::{Cluster, Host};
 use crate::pod_spec::Pod;
+use crate::reader::Error;
 use crate::request::{Payload, Request};
 use crate::rules::{self, Context, Finding, Remedy};
 use crate::settings::{Mode, Settings};
@@ -31,7 +32,15 @@ pub fn with_cluster(payload: &[u8], cluster: &dyn Cluster) -> CallResult {
         Ok(text) => text,
         Err(e) => return reject(None, &[unreadable("request", format!("is not UTF-8: {e}"))]),
     };
-    // The settings first, if they are where they should be: what is exempt needn't be read.
+    match read(text) {
+        Ok((payload, settings)) => on_payload(&payload, settings, cluster),
+        Err(e) => reject(None, &[unreadable("request", format!("can't be read: {e}"))]),
+    }
+}
+
+/// The payload and the settings in it. The settings are read first, if they are where they should
+/// be: what is exempt needn't be read.
+fn read(text: &str) -> Result<(Read<Payload<'_>>, Result<Settings<'_>, String>), Error> {
     let early = Payload::settings_at_end(text);
     let settings = early.map(Settings::read);
     let exempts = |namespace: &str| {
@@ -39,19 +48,13 @@ pub fn with_cluster(payload: &[u8], cluster: &dyn Cluster) -> CallResult {
             .as_ref()
             .is_some_and(|it| it.as_ref().is_ok_and(|it| it.exempts_namespace(namespace)))
     };
-    let read = match Payload::read(text, &exempts) {
-        Ok(read) => read,
-        Err(e) => return reject(None, &[unreadable("request", format!("can't be read: {e}"))]),
-    };
-    let found = read.get().and_then(|payload| payload.settings.text());
+    let payload = Payload::read(text, &exempts)?;
+    let found = payload.get().and_then(|payload| payload.settings.text());
     let same = early.zip(found).is_some_and(|(early, found)| std::ptr::eq(early, found));
     match settings {
-        Some(settings) if same => on_payload(&read, settings, cluster),
+        Some(settings) if same => Ok((payload, settings)),
         // They were not: all over again, without an exemption that nobody granted.
-        _ => match Payload::read(text, &|_| false) {
-            Ok(read) => on_payload(&read, Settings::read(found.unwrap_or("null")), cluster),
-            Err(e) => reject(None, &[unreadable("request", format!("can't be read: {e}"))]),
-        },
+        _ => Ok((Payload::read(text, &|_| false)?, Settings::read(found.unwrap_or("null")))),
     }
 }
 
@@ -126,16 +129,17 @@ fn accept_opted_out(request: &Request, target: Target, key: &str) -> CallResult 
     Ok(serde_json::to_vec(&ValidationResponse {
         audit_annotations: Some(HashMap::from([("opt-out".to_owned(), key.to_owned())])),
         warnings: Some(vec![warning]),
-        ..response(&[])
+        ..response(&[], String::new())
     })?)
 }
 
 fn reject(request: Option<&Request>, findings: &[Finding]) -> CallResult {
-    log(request, "rejected", findings);
+    let violations = lines(findings).join("\n");
+    log(request, "rejected", &violations);
     let response = ValidationResponse {
         accepted: false,
-        message: Some(lines(findings).join("\n")),
-        ..response(findings)
+        message: Some(violations.clone()),
+        ..response(findings, violations)
     };
     Ok(serde_json::to_vec(&response)?)
 }
@@ -154,8 +158,9 @@ fn decide(request: &Request, target: Target, mode: Mode, mut findings: Vec<Findi
             mutate(request, findings)
         }
         Mode::Warn if !blind => {
-            let warnings = Some(lines(&findings));
-            Ok(serde_json::to_vec(&ValidationResponse { warnings, ..response(&findings) })?)
+            let lines = lines(&findings);
+            let response = response(&findings, lines.join("\n"));
+            Ok(serde_json::to_vec(&ValidationResponse { warnings: Some(lines), ..response })?)
         }
         Mode::Reject | Mode::Warn => reject(Some(request), &findings),
     }
@@ -196,19 +201,22 @@ fn mutate(request: &Request, mut findings: Vec<Finding>) -> CallResult {
         }
     }
     let warnings = (!warnings.is_empty()).then_some(warnings);
-    let response = ValidationResponse { warnings, ..response(&findings) };
+    let violations = lines(&findings).join("\n");
+    if !edits.is_empty() {
+        log(Some(request), "mutated", &violations);
+    }
+    let response = ValidationResponse { warnings, ..response(&findings, violations) };
     if edits.is_empty() {
         return Ok(serde_json::to_vec(&response)?);
     }
-    log(Some(request), "mutated", &findings);
     with_object(request, &response, edits)
 }
 
 /// What all responses to findings have in common.
-fn response(findings: &[Finding]) -> ValidationResponse {
+fn response(findings: &[Finding], violations: String) -> ValidationResponse {
     let broken = |rule: &&&str| findings.iter().any(|finding| finding.rule == **rule);
     let rules = rules::NAMES.iter().filter(broken).copied().collect::<Vec<_>>().join(",");
-    let annotations = [("rules", rules), ("violations", lines(findings).join("\n"))];
+    let annotations = [("rules", rules), ("violations", violations)];
     ValidationResponse {
         accepted: true,
         message: None,
@@ -245,7 +253,7 @@ fn lines(findings: &[Finding]) -> Vec<String> {
 }
 
 /// One structured line in the policy-server's log.
-fn log(request: Option<&Request>, verdict: &str, findings: &[Finding]) {
+fn log(request: Option<&Request>, verdict: &str, violations: &str) {
     let log = Logger::root(KubewardenDrain::new(), o!("policy" => env!("CARGO_PKG_NAME")));
     let (namespace, name, operation) = request.map_or(("", "", ""), |request| {
         (request.namespace.or_empty(), request.name.or_empty(), request.operation.or_empty())
@@ -253,5 +261,5 @@ fn log(request: Option<&Request>, verdict: &str, findings: &[Finding]) {
     let kind = request.and_then(|request| request.kind.get()).map_or("", |it| it.kind.or_empty());
     info!(log, "{}", verdict;
         "kind" => kind, "operation" => operation, "namespace" => namespace, "name" => name,
-        "violations" => lines(findings).join("\n"));
+        "violations" => violations);
 }

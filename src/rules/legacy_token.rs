@@ -11,7 +11,6 @@ use k8s_openapi::api::core::v1::{
     ConfigMapProjection, DownwardAPIProjection, DownwardAPIVolumeFile, KeyToPath,
     ObjectFieldSelector, ProjectedVolumeSource, ServiceAccountTokenProjection, VolumeProjection,
 };
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// The rule's name.
@@ -36,7 +35,7 @@ pub fn check<'a>(
     at: &Path,
     findings: &mut Vec<Finding<'a>>,
 ) -> Vec<usize> {
-    let mut legacy = Legacy { context, seen: RefCell::default(), findings };
+    let mut legacy = Legacy { context, seen: BTreeMap::new(), findings };
     if context.settings.legacy_tokens.rule == LegacyRule::Allow {
         return Vec::new();
     }
@@ -70,7 +69,7 @@ pub fn check_ephemeral_containers<'a>(
     if context.settings.legacy_tokens.rule == LegacyRule::Allow {
         return;
     }
-    let mut legacy = Legacy { context, seen: RefCell::default(), findings };
+    let mut legacy = Legacy { context, seen: BTreeMap::new(), findings };
     let at = at.member("ephemeralContainers");
     for (i, container) in spec.ephemeral_containers.elements() {
         if !old.contains(&container.name.or_empty()) {
@@ -82,7 +81,7 @@ pub fn check_ephemeral_containers<'a>(
 struct Legacy<'c, 'a, 'f> {
     context: &'c Context<'c>,
     /// What the cluster said, so that it is asked once for each Secret.
-    seen: RefCell<BTreeMap<String, Known>>,
+    seen: BTreeMap<String, Known>,
     findings: &'f mut Vec<Finding<'a>>,
 }
 
@@ -99,15 +98,14 @@ impl<'a> Legacy<'_, 'a, '_> {
             .then(|| self.replacement(secret).zip(volume.secret.text))
             .flatten();
         let way_out = "use a projected volume with a serviceAccountToken instead";
-        let remedy = match &edit {
-            Some((with, value)) => {
-                Remedy::Edit(vec![Edit::ReplaceMember { value, with: with.clone() }])
-            }
+        let is_mended = edit.is_some();
+        let remedy = match edit {
+            Some((with, value)) => Remedy::Edit(vec![Edit::ReplaceMember { value, with }]),
             None => Remedy::Reject,
         };
         let place = format!("volume {}", Quoted(volume.name.or_empty()));
         self.report(name, owner.as_deref(), &place, way_out, remedy, &at);
-        edit.is_some()
+        is_mended
     }
 
     fn check_sources(&mut self, volume: &Volume, at: &Path) {
@@ -174,13 +172,12 @@ impl<'a> Legacy<'_, 'a, '_> {
         known
     }
 
-    fn look_up(&self, name: &str) -> Known {
-        let mut seen = self.seen.borrow_mut();
-        if let Some(known) = seen.get(name) {
+    fn look_up(&mut self, name: &str) -> Known {
+        if let Some(known) = self.seen.get(name) {
             return known.clone();
         }
         let known = lookup::secret(self.context.cluster, self.context.namespace, name);
-        seen.insert(name.to_owned(), known.clone());
+        self.seen.insert(name.to_owned(), known.clone());
         known
     }
 
@@ -267,15 +264,14 @@ fn files<'s>(secret: &'s SecretVolumeSource, default_mode: i64) -> Option<Vec<Fi
     }
     let file = |item: &'s Read<crate::pod_spec::KeyToPath>| {
         let item = item.get()?;
-        let mode = if item.mode.is_absent() { default_mode } else { item.mode.get()? };
+        let mode = item.mode.or(default_mode)?;
         Some(File { key: item.key.get()?, path: item.path.get()?, mode })
     };
     items.iter().map(file).collect()
 }
 
 fn projected(secret: &SecretVolumeSource, seconds: i64) -> Option<ProjectedVolumeSource> {
-    let default_mode =
-        if secret.default_mode.is_absent() { DEFAULT_MODE } else { secret.default_mode.get()? };
+    let default_mode = secret.default_mode.or(DEFAULT_MODE)?;
     let files = files(secret, default_mode)?;
     // A token has no mode of its own in a projected volume, it always gets the volume's.
     let mut modes = files.iter().filter(|file| file.key == "token").map(|file| file.mode);

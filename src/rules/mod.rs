@@ -108,6 +108,9 @@ impl From<Misread> for Finding<'_> {
 pub fn check<'a>(request: &Request<'a>, target: Target, context: &Context) -> Vec<Finding<'a>> {
     let mut findings = Vec::new();
     let mut misreads = Vec::new();
+    if request.misread && target != Target::EphemeralContainers {
+        request.object.misreads(&Path::OBJECT, &mut misreads);
+    }
     match (&request.object, target) {
         (Object::Pod(pod), Target::EphemeralContainers) => {
             check_ephemeral_containers(request, pod, context, &mut findings, &mut misreads);
@@ -116,9 +119,6 @@ pub fn check<'a>(request: &Request<'a>, target: Target, context: &Context) -> Ve
             check_pod(object, context, &mut findings, &mut misreads);
         }
         (object, _) => check_other(object, context, &mut findings, &mut misreads),
-    }
-    if request.misread && target != Target::EphemeralContainers {
-        request.object.misreads(&Path::OBJECT, &mut misreads);
     }
     findings.extend(misreads.into_iter().map(Finding::from));
     // A heap is a good deal less code than the standard library's sort.
@@ -134,9 +134,7 @@ fn check_pod<'a>(
 ) {
     let at = Path::Keys(object.pod_path());
     let Some(pod) = object.pod() else {
-        let mut wrong = Vec::new();
-        object.misreads(&Path::OBJECT, &mut wrong);
-        if wrong.is_empty() {
+        if misreads.is_empty() {
             misreads.push(Misread::missing(&at));
         }
         return;

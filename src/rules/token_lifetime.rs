@@ -70,7 +70,7 @@ pub fn check_request<'a>(
     // (`pkg/registry/core/serviceaccount/storage/token.go`, `Create`).
     let own = bound_object == Some("Pod")
         && audiences.iter().all(|audience| settings.api_server.is_meant_by(audience));
-    let Some(asked) = seconds(request.expiration_seconds) else { return };
+    let Some(asked) = request.expiration_seconds.or(DEFAULT) else { return };
     let strictest = audiences.into_iter().min_by_key(|audience| settings.bound(audience));
     let Some(excess) = Excess::of(asked, strictest.unwrap_or(""), own, settings) else { return };
     let whose = context
@@ -95,14 +95,9 @@ fn check_token<'a>(
     let audience = projection.audience.or_empty();
     let own = settings.api_server.is_meant_by(audience);
     let asked = projection.expiration_seconds;
-    let excess = Excess::of(seconds(asked)?, audience, own, settings)?;
+    let excess = Excess::of(asked.or(DEFAULT)?, audience, own, settings)?;
     let whose = format!(" ({})", whose());
     Some(excess.finding(path(), asked, token.text?, &whose, settings))
-}
-
-/// The seconds that are asked for; `None` for what can't be read, which is reported as such.
-fn seconds(asked: Int) -> Option<i64> {
-    if asked.is_absent() { Some(DEFAULT) } else { asked.get() }
 }
 
 /// The path of a member of a projected token.
