@@ -18,6 +18,7 @@ pub mod pattern;
 pub mod pod_spec;
 pub mod reader;
 pub mod request;
+pub mod response;
 pub mod rules;
 pub mod section;
 pub mod settings;

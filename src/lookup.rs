@@ -2,17 +2,16 @@
 
 use crate::json::{self, Members, Quoted, Read, Text, view};
 use crate::objects::Secret;
-use kubewarden_policy_sdk::host_capabilities::kubernetes::{GetResourceRequest, get_resource};
-use serde_json::value::RawValue;
+use kubewarden_policy_sdk::host_capabilities::kubernetes::GetResourceRequest;
 use std::collections::BTreeSet;
 
 /// Who answers questions about the cluster.
 pub trait Cluster {
-    /// The members of an object that the request's field mask names.
+    /// The members of an object that the request's field mask names, as JSON.
     ///
     /// # Errors
     /// What the host says.
-    fn get(&self, request: &GetResourceRequest) -> Result<Box<RawValue>, String>;
+    fn get(&self, request: &GetResourceRequest) -> Result<Vec<u8>, String>;
 }
 
 /// The policy-server, which asks the API server and keeps an answer for five seconds.
@@ -20,8 +19,11 @@ pub trait Cluster {
 pub struct Host;
 
 impl Cluster for Host {
-    fn get(&self, request: &GetResourceRequest) -> Result<Box<RawValue>, String> {
-        get_resource(request).map_err(|e| e.to_string())
+    /// What the SDK's `get_resource` does, but that it leaves the answer to our own reader.
+    fn get(&self, request: &GetResourceRequest) -> Result<Vec<u8>, String> {
+        let request = serde_json::to_vec(request).map_err(|e| e.to_string())?;
+        let answer = wapc_guest::host_call("kubewarden", "kubernetes", "get_resource", &request);
+        answer.map_err(|e| e.to_string())
     }
 }
 
@@ -51,7 +53,7 @@ pub fn secret(cluster: &dyn Cluster, namespace: &str, name: &str) -> Known {
         field_masks: Some(masks),
     });
     match answer {
-        Ok(secret) => understand(secret.get(), name),
+        Ok(secret) => understand(&secret, name),
         // What the policy-server says of a Secret that isn't there
         // (`crates/policy-evaluator/src/callback_handler/kubernetes/client.rs`, `get_resource`).
         Err(why) if why.contains(&format!("Cannot find v1/Secret named '{name}'")) => {
@@ -83,8 +85,9 @@ view! {
     }
 }
 
-fn understand(answer: &str, name: &str) -> Known {
+fn understand(answer: &[u8], name: &str) -> Known {
     let other = || Known::Nothing(format!("the answer is not about Secret {}", Quoted(name)));
+    let Ok(answer) = std::str::from_utf8(answer) else { return other() };
     let Ok(Read::Is(secret)) = json::read::<Read<Answer>>(answer) else { return other() };
     let Some(metadata) = secret.metadata.get() else { return other() };
     let is_secret = secret.kind.is_absent() || secret.kind.or_empty() == "Secret";
@@ -105,16 +108,16 @@ fn understand(answer: &str, name: &str) -> Known {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json, value::to_raw_value};
+    use serde_json::{Value, json};
 
     struct Says(Result<Value, &'static str>);
 
     impl Cluster for Says {
-        fn get(&self, request: &GetResourceRequest) -> Result<Box<RawValue>, String> {
+        fn get(&self, request: &GetResourceRequest) -> Result<Vec<u8>, String> {
             let masks: Vec<_> = request.field_masks.iter().flatten().map(String::as_str).collect();
             assert_eq!(masks, ["metadata.annotations", "metadata.name", "type"]);
             assert_eq!(request.namespace.as_deref(), Some("payments"));
-            self.0.as_ref().map(|it| to_raw_value(it).unwrap()).map_err(|e| (*e).to_owned())
+            self.0.as_ref().map(|it| it.to_string().into_bytes()).map_err(|e| (*e).to_owned())
         }
     }
 

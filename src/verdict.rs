@@ -1,18 +1,14 @@
 //! Findings and the mode become a response.
 
-use crate::fix::{self, Edit};
 use crate::json::{Lazy, Misread, Misreads, Path, Read};
 use crate::lookup::{Cluster, Host};
 use crate::pod_spec::Pod;
 use crate::reader::Error;
 use crate::request::{Payload, Request};
+use crate::response::{Annotations, Event, Response};
 use crate::rules::{self, Context, Finding, Remedy};
 use crate::settings::{Mode, Settings};
 use crate::target::Target;
-use kubewarden_policy_sdk::accept_request as accept;
-use kubewarden_policy_sdk::{logging::KubewardenDrain, response::ValidationResponse};
-use slog::{Logger, info, o};
-use std::collections::HashMap;
 use wapc_guest::CallResult;
 
 /// The response to a payload.
@@ -76,7 +72,7 @@ fn on_payload(
         let findings: Vec<_> = misreads.into_iter().map(Finding::from).collect();
         return reject(Some(request), &findings);
     }
-    let Some(target) = Target::of(request) else { return accept() };
+    let Some(target) = Target::of(request) else { return Response::accept().write() };
     match settings {
         Ok(settings) => on_request(request, target, settings, cluster),
         Err(message) => reject(Some(request), &[unreadable("settings", message)]),
@@ -91,12 +87,12 @@ fn on_request(
 ) -> CallResult {
     let namespace = request.namespace.or_empty();
     if settings.exempts_namespace(namespace) {
-        return accept();
+        return Response::accept().write();
     }
     let service_account = request.service_account();
     let service_account = service_account.as_deref();
     if service_account.is_some_and(|name| settings.exempts_service_account(namespace, name)) {
-        return accept();
+        return Response::accept().write();
     }
     if let Some(key) = opted_out(request, &settings) {
         return accept_opted_out(request, target, key);
@@ -106,7 +102,7 @@ fn on_request(
     let findings = rules::check(request, target, &context);
     let is_mirror = || target == Target::Pod && request.object.pod().is_some_and(Pod::is_mirror);
     if findings.is_empty() || is_mirror() {
-        return accept();
+        return Response::accept().write();
     }
     decide(request, target, settings.mode, findings)
 }
@@ -126,27 +122,21 @@ fn accept_opted_out(request: &Request, target: Target, key: &str) -> CallResult 
         "{}: {key} is \"true\", so {what} not checked for long-lived tokens",
         path.join(".")
     );
-    Ok(serde_json::to_vec(&ValidationResponse {
-        audit_annotations: Some(HashMap::from([("opt-out".to_owned(), key.to_owned())])),
-        warnings: Some(vec![warning]),
-        ..response(&[], String::new())
-    })?)
+    let annotations = Annotations { opt_out: Some(key.to_owned()), ..Annotations::default() };
+    let audit_annotations = Some(annotations);
+    Response { audit_annotations, warnings: vec![warning], ..Response::accept() }.write()
 }
 
 fn reject(request: Option<&Request>, findings: &[Finding]) -> CallResult {
     let violations = lines(findings).join("\n");
     log(request, "rejected", &violations);
-    let response = ValidationResponse {
-        accepted: false,
-        message: Some(violations.clone()),
-        ..response(findings, violations)
-    };
-    Ok(serde_json::to_vec(&response)?)
+    let message = Some(violations.clone());
+    Response { accepted: false, message, ..response(findings, violations) }.write()
 }
 
 fn decide(request: &Request, target: Target, mode: Mode, mut findings: Vec<Finding>) -> CallResult {
     if is_unchanged(request, target) {
-        return accept();
+        return Response::accept().write();
     }
     let blind = findings.iter().any(Finding::is_blind);
     match mode {
@@ -160,7 +150,7 @@ fn decide(request: &Request, target: Target, mode: Mode, mut findings: Vec<Findi
         Mode::Warn if !blind => {
             let lines = lines(&findings);
             let response = response(&findings, lines.join("\n"));
-            Ok(serde_json::to_vec(&ValidationResponse { warnings: Some(lines), ..response })?)
+            Response { warnings: lines, ..response }.write()
         }
         Mode::Reject | Mode::Warn => reject(Some(request), &findings),
     }
@@ -186,7 +176,7 @@ fn is_unchanged(request: &Request, target: Target) -> bool {
 
 fn mutate(request: &Request, mut findings: Vec<Finding>) -> CallResult {
     if findings.is_empty() {
-        return accept();
+        return Response::accept().write();
     }
     if findings.iter().any(|finding| matches!(finding.remedy, Remedy::Reject)) {
         return reject(Some(request), &findings);
@@ -200,66 +190,40 @@ fn mutate(request: &Request, mut findings: Vec<Finding>) -> CallResult {
             warnings.push(format!("{finding}; {why}"));
         }
     }
-    let warnings = (!warnings.is_empty()).then_some(warnings);
     let violations = lines(&findings).join("\n");
     if !edits.is_empty() {
         log(Some(request), "mutated", &violations);
     }
-    let response = ValidationResponse { warnings, ..response(&findings, violations) };
-    if edits.is_empty() {
-        return Ok(serde_json::to_vec(&response)?);
+    let response = Response { warnings, ..response(&findings, violations) };
+    match request.object_text {
+        Some(object) if !edits.is_empty() => response.write_with_object(object, edits),
+        _ => response.write(),
     }
-    with_object(request, &response, edits)
 }
 
 /// What all responses to findings have in common.
-fn response(findings: &[Finding], violations: String) -> ValidationResponse {
+fn response(findings: &[Finding], violations: String) -> Response {
     let broken = |rule: &&&str| findings.iter().any(|finding| finding.rule == **rule);
     let rules = rules::NAMES.iter().filter(broken).copied().collect::<Vec<_>>().join(",");
-    let annotations = [("rules", rules), ("violations", violations)];
-    ValidationResponse {
-        accepted: true,
-        message: None,
-        code: None,
-        mutated_object: None,
-        audit_annotations: Some(HashMap::from(annotations.map(|(key, it)| (key.to_owned(), it)))),
-        warnings: None,
-    }
-}
-
-/// The response with the edited object in it. The SDK's type holds the object as a
-/// [`serde_json::Value`]; that would parse it all and write it anew, and so it is spliced into
-/// the response's text.
-fn with_object(request: &Request, response: &ValidationResponse, edits: Vec<Edit>) -> CallResult {
-    const MEMBER: &str = "\"mutated_object\":";
-    let text = serde_json::to_string(response)?;
-    let (Some(object), Some((before, after))) = (request.object_text, text.split_once(MEMBER))
-    else {
-        return Err("the response has no place for the object".into());
-    };
-    let Some(after) = after.strip_prefix("null") else {
-        return Err("the response has an object already".into());
-    };
-    let mut out = String::with_capacity(text.len() + object.len() + fix::added(&edits));
-    out.push_str(before);
-    out.push_str(MEMBER);
-    fix::apply(object, edits, &mut out).ok_or("an edit does not fit the object")?;
-    out.push_str(after);
-    Ok(out.into_bytes())
+    let annotations =
+        Annotations { rules: Some(rules), violations: Some(violations), opt_out: None };
+    Response { audit_annotations: Some(annotations), ..Response::accept() }
 }
 
 fn lines(findings: &[Finding]) -> Vec<String> {
     findings.iter().map(ToString::to_string).collect()
 }
 
-/// One structured line in the policy-server's log.
-fn log(request: Option<&Request>, verdict: &str, violations: &str) {
-    let log = Logger::root(KubewardenDrain::new(), o!("policy" => env!("CARGO_PKG_NAME")));
-    let (namespace, name, operation) = request.map_or(("", "", ""), |request| {
-        (request.namespace.or_empty(), request.name.or_empty(), request.operation.or_empty())
-    });
-    let kind = request.and_then(|request| request.kind.get()).map_or("", |it| it.kind.or_empty());
-    info!(log, "{}", verdict;
-        "kind" => kind, "operation" => operation, "namespace" => namespace, "name" => name,
-        "violations" => violations);
+fn log(request: Option<&Request>, message: &str, violations: &str) {
+    let event = Event {
+        level: "info",
+        message,
+        policy: env!("CARGO_PKG_NAME"),
+        kind: request.and_then(|request| request.kind.get()).map_or("", |it| it.kind.or_empty()),
+        operation: request.map_or("", |it| it.operation.or_empty()),
+        namespace: request.map_or("", |it| it.namespace.or_empty()),
+        name: request.map_or("", |it| it.name.or_empty()),
+        violations,
+    };
+    event.log();
 }

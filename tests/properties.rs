@@ -33,6 +33,12 @@ proptest! {
         laws::readers_agree(&payload);
     }
 
+    /// Most of these are strings with escapes, halves of surrogate pairs among them.
+    #[test]
+    fn escapes_are_decoded_alike(text in r#"([a-zé ]|\\[\\/"bfnrtx]|\\u(d[89cdef]|[0-9a-f]{2})[0-9a-fA-F]{2}){0,12}"#) {
+        laws::readers_agree(&text);
+    }
+
     /// A request with one byte changed, or cut off: mostly no JSON any more, and never a panic.
     #[test]
     fn damaged_requests_get_an_answer(choices in vec(any::<u8>(), 0..200), at: usize, byte: u8) {

@@ -39,12 +39,17 @@ pub fn settings_are_answered(settings: &[u8]) {
     }
 }
 
-/// The policy's reader and serde_json take the same texts.
+/// The policy's reader and serde_json take the same texts, and decode strings to the same.
 pub fn readers_agree(text: &str) {
     let mut reader = Reader::new(text);
     let ours = reader.skip().and_then(|()| reader.end());
     let theirs = serde_json::from_str::<serde::de::IgnoredAny>(text);
     assert_eq!(ours.is_ok(), theirs.is_ok(), "{ours:?}, {theirs:?}: {text}");
+    for text in [text, &format!("\"{text}\"")] {
+        let mut reader = Reader::new(text);
+        let ours = reader.string().and_then(|it| reader.end().map(|()| it.into_owned()));
+        assert_eq!(ours.ok(), serde_json::from_str::<String>(text).ok(), "{text}");
+    }
 }
 
 /// The response to a request, in a mode.
