@@ -57,28 +57,35 @@ impl Text<'_> {
     }
 }
 
-/// What can be read from JSON.
-pub trait Json<'a>: Sized {
+/// What a value is read into. The loops over members and elements know nothing else of what they
+/// read, so that there is one of each in the module and not one for each type.
+pub trait Json<'a> {
     /// Reads a value.
     ///
     /// # Errors
     /// When the text isn't JSON, or a member stands there twice.
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Error>;
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error>;
+
+    /// True when nothing was read yet, or `null`.
+    fn is_absent(&self) -> bool;
+
+    /// Reports each [`Misread`] in what was read at `at`.
+    fn misreads(&self, at: &Path, report: &mut Vec<Misread>);
 }
 
 /// Reads a whole text.
 ///
 /// # Errors
 /// When the text isn't JSON, or a member stands there twice.
-pub fn read<'a, T: Json<'a>>(text: &'a str) -> Result<T, Error> {
-    let mut reader = Reader::new(text);
-    let value = T::read(&mut reader)?;
+pub fn read<'a, T: Json<'a> + Default>(text: &'a str) -> Result<T, Error> {
+    let (mut reader, mut value) = (Reader::new(text), T::default());
+    value.read(&mut reader)?;
     reader.end()?;
     Ok(value)
 }
 
 /// A type that is read from one JSON type and refuses the others.
-pub trait FromJson<'a>: Sized {
+pub trait FromJson<'a>: Default {
     /// The JSON type it is read from.
     const FORM: Form;
 
@@ -86,7 +93,56 @@ pub trait FromJson<'a>: Sized {
     ///
     /// # Errors
     /// When the text isn't JSON, or a member stands there twice.
-    fn from_json(reader: &mut Reader<'a>) -> Result<Self, Error>;
+    fn fill(&mut self, reader: &mut Reader<'a>) -> Result<(), Error>;
+
+    /// Reports each [`Misread`] below `at`.
+    fn misreads_below(&self, _: &Path, _: &mut Vec<Misread>) {}
+}
+
+/// An object of which only some members are looked at.
+pub trait View<'a> {
+    /// The member with a key, if it is looked at.
+    fn member(&mut self, key: &str) -> Option<&mut dyn Json<'a>>;
+
+    /// Shows every member that is looked at, with its key.
+    fn visit(&self, visit: &mut dyn FnMut(&'static str, &dyn Json<'a>));
+
+    /// Reads or skips a member that isn't among these.
+    ///
+    /// # Errors
+    /// When the text isn't JSON, or a member stands there twice.
+    fn other(&mut self, _: &str, reader: &mut Reader<'a>) -> Result<(), Error> {
+        reader.skip()
+    }
+}
+
+/// Reads an object, member by member.
+///
+/// # Errors
+/// When the text isn't JSON, or a member stands there twice.
+pub fn read_view<'a>(view: &mut dyn View<'a>, reader: &mut Reader<'a>) -> Result<(), Error> {
+    reader.object(&mut |reader, key| read_member(view, key, reader))
+}
+
+/// Reads the member under a key.
+///
+/// # Errors
+/// When the text isn't JSON, or a member stands there twice.
+pub fn read_member<'a>(
+    view: &mut dyn View<'a>,
+    key: &str,
+    reader: &mut Reader<'a>,
+) -> Result<(), Error> {
+    match view.member(key) {
+        Some(member) if member.is_absent() => member.read(reader),
+        Some(_) => Err(twice(reader, key)),
+        None => view.other(key, reader),
+    }
+}
+
+/// Reports what is unreadable in an object's members.
+pub fn view_misreads(view: &dyn View, at: &Path, report: &mut Vec<Misread>) {
+    view.visit(&mut |key, member| member.misreads(&at.member(key), report));
 }
 
 /// The name of a JSON type, with its article.
@@ -104,37 +160,66 @@ const fn name(form: Form) -> &'static str {
 impl<'a> FromJson<'a> for Cow<'a, str> {
     const FORM: Form = Form::Text;
 
-    fn from_json(reader: &mut Reader<'a>) -> Result<Self, Error> {
-        reader.string()
+    fn fill(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
+        *self = reader.string()?;
+        Ok(())
     }
 }
 
-impl<'a, E: Json<'a>> FromJson<'a> for Vec<E> {
+impl<'a, E: Json<'a> + Default> FromJson<'a> for Vec<E> {
     const FORM: Form = Form::List;
 
-    fn from_json(reader: &mut Reader<'a>) -> Result<Self, Error> {
-        let mut elements = Self::new();
+    fn fill(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
         reader.list(&mut |reader| {
-            elements.push(E::read(reader)?);
-            Ok(())
-        })?;
-        Ok(elements)
+            self.push(E::default());
+            self.last_mut().map_or(Ok(()), |element| element.read(reader))
+        })
+    }
+
+    fn misreads_below(&self, at: &Path, report: &mut Vec<Misread>) {
+        for (i, element) in self.iter().enumerate() {
+            element.misreads(&at.element(i), report);
+        }
     }
 }
 
 impl<'a, T: FromJson<'a>> Json<'a> for Read<T> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
-        let form = reader.form()?;
-        if form == T::FORM {
-            return T::from_json(reader).map(Self::Is);
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
+        match other_than(T::FORM, reader)? {
+            None => {
+                *self = Self::Is(T::default());
+                // Filled where it stays: some of these are large.
+                let Self::Is(value) = self else { return Ok(()) };
+                return value.fill(reader);
+            }
+            Some(Form::Null) => {}
+            Some(form) => *self = Self::Wrong(form),
         }
-        reader.skip()?;
-        if form == Form::Null {
-            return Ok(Self::Absent);
-        }
-        reader.misread = true;
-        Ok(Self::Wrong(form))
+        Ok(())
     }
+
+    fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+
+    fn misreads(&self, at: &Path, report: &mut Vec<Misread>) {
+        match self {
+            Self::Absent => {}
+            Self::Is(value) => value.misreads_below(at, report),
+            Self::Wrong(found) => report_wrong(at, name(*found), name(T::FORM), report),
+        }
+    }
+}
+
+/// Skips a value of another JSON type than the expected one, and returns which.
+fn other_than(expected: Form, reader: &mut Reader) -> Result<Option<Form>, Error> {
+    let form = reader.form()?;
+    if form == expected {
+        return Ok(None);
+    }
+    reader.skip()?;
+    reader.misread |= form != Form::Null;
+    Ok(Some(form))
 }
 
 /// A member that stands there twice: readers disagree about which one counts.
@@ -170,10 +255,25 @@ impl<'a> Int<'a> {
 }
 
 impl<'a> Json<'a> for Int<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
-        let it = Self(Some(reader.raw()?));
-        reader.misread |= it.get().is_none() && !it.is_absent();
-        Ok(it)
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
+        self.0 = Some(reader.raw()?);
+        reader.misread |= self.get().is_none() && !self.is_absent();
+        Ok(())
+    }
+
+    fn is_absent(&self) -> bool {
+        (*self).is_absent()
+    }
+
+    fn misreads(&self, at: &Path, report: &mut Vec<Misread>) {
+        if let Some(text) = self.0
+            && !self.is_absent()
+            && self.get().is_none()
+        {
+            // A string is quoted in JSON already; anything else is safe to show as it is, but cut.
+            let text: String = text.chars().take(60).collect();
+            report_wrong(at, &text, "a 64-bit integer", report);
+        }
     }
 }
 
@@ -195,13 +295,36 @@ impl<'a> Lazy<'a> {
 
     /// The member at the end of a path of keys.
     pub fn at(self, keys: &[&str]) -> Self {
-        keys.iter().fold(self, |object, key| match object.read() {
-            Read::Is(Members(mut members)) => {
-                let member = members.iter().position(|(name, _)| name == key);
-                member.map_or(Self(None), |i| members.swap_remove(i).1)
+        keys.iter().fold(self, |object, key| object.member(key))
+    }
+
+    /// The member under a key; the last one when there are several, as in the API server.
+    pub fn member(self, key: &str) -> Self {
+        let mut found = None;
+        let mut reader = Reader::new(self.0.unwrap_or("null"));
+        let read = reader.object(&mut |reader, name| {
+            let value = reader.raw()?;
+            if name == key {
+                found = Some(value);
             }
-            Read::Absent | Read::Wrong(_) => Self(None),
-        })
+            Ok(())
+        });
+        Self(found.filter(|_| read.is_ok()))
+    }
+
+    /// The string under a key.
+    pub fn text_at(self, key: &str) -> Option<String> {
+        let text = self.member(key).0?;
+        Reader::new(text).string().ok().map(Cow::into_owned)
+    }
+
+    /// Reads it, whatever it is.
+    ///
+    /// # Errors
+    /// When the text isn't JSON.
+    pub fn read_text(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
+        self.0 = Some(reader.raw()?);
+        Ok(())
     }
 
     /// Its text in the payload.
@@ -216,9 +339,22 @@ impl<'a> Lazy<'a> {
 }
 
 impl<'a> Json<'a> for Lazy<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
         reader.misread |= !matches!(reader.form()?, Form::Object | Form::Null);
-        Ok(Self(Some(reader.raw()?)))
+        self.read_text(reader)
+    }
+
+    fn is_absent(&self) -> bool {
+        (*self).is_absent()
+    }
+
+    fn misreads(&self, at: &Path, report: &mut Vec<Misread>) {
+        let form = Reader::new(self.0.unwrap_or("null")).form();
+        if let Ok(form) = form
+            && !matches!(form, Form::Object | Form::Null)
+        {
+            report_wrong(at, name(form), name(Form::Object), report);
+        }
     }
 }
 
@@ -250,10 +386,19 @@ impl<T> Editable<'_, T> {
 }
 
 impl<'a, T: FromJson<'a>> Json<'a> for Editable<'a, T> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
         let start = reader.place()?;
-        let read = Read::read(reader)?;
-        Ok(Self { text: Some(reader.since(start)), read })
+        self.read.read(reader)?;
+        self.text = Some(reader.since(start));
+        Ok(())
+    }
+
+    fn is_absent(&self) -> bool {
+        self.read.is_absent()
+    }
+
+    fn misreads(&self, at: &Path, report: &mut Vec<Misread>) {
+        self.read.misreads(at, report);
     }
 }
 
@@ -328,137 +473,75 @@ impl Misread {
     }
 }
 
-/// Everything below a value that can't be read.
-pub trait Misreads {
-    /// Reports each [`Misread`] below `at`.
-    fn misreads(&self, at: &Path, report: &mut Vec<Misread>);
-}
-
-fn wrong(at: &Path, found: &str, expected: &str) -> Misread {
-    Misread { path: at.to_string(), message: format!("is {found}, not {expected}") }
-}
-
-impl<'a, T: FromJson<'a> + Misreads> Misreads for Read<T> {
-    fn misreads(&self, at: &Path, report: &mut Vec<Misread>) {
-        match self {
-            Self::Absent => {}
-            Self::Is(value) => value.misreads(at, report),
-            Self::Wrong(found) => report.push(wrong(at, name(*found), name(T::FORM))),
-        }
-    }
-}
-
-impl<T> Misreads for Members<'_, T> {
-    fn misreads(&self, _: &Path, _: &mut Vec<Misread>) {}
-}
-
-impl<E: Misreads> Misreads for Vec<E> {
-    fn misreads(&self, at: &Path, report: &mut Vec<Misread>) {
-        for (i, element) in self.iter().enumerate() {
-            element.misreads(&at.element(i), report);
-        }
-    }
-}
-
-impl<'a, T: FromJson<'a> + Misreads> Misreads for Editable<'a, T> {
-    fn misreads(&self, at: &Path, report: &mut Vec<Misread>) {
-        self.read.misreads(at, report);
-    }
-}
-
-impl Misreads for Cow<'_, str> {
-    fn misreads(&self, _: &Path, _: &mut Vec<Misread>) {}
-}
-
-impl Misreads for Lazy<'_> {
-    fn misreads(&self, at: &Path, report: &mut Vec<Misread>) {
-        let found = match self.0.unwrap_or("null").as_bytes() {
-            [b'{' | b'n', ..] => return,
-            [b'[', ..] => "a list",
-            [b'"', ..] => "a string",
-            [b't' | b'f', ..] => "a boolean",
-            _ => "a number",
-        };
-        report.push(wrong(at, found, "an object"));
-    }
-}
-
-impl Misreads for Int<'_> {
-    fn misreads(&self, at: &Path, report: &mut Vec<Misread>) {
-        if let Some(text) = self.0
-            && !self.is_absent()
-            && self.get().is_none()
-        {
-            // A string is quoted in JSON already; anything else is safe to show as it is, but cut.
-            let text: String = text.chars().take(60).collect();
-            report.push(wrong(at, &text, "a 64-bit integer"));
-        }
-    }
+#[cold]
+#[inline(never)]
+fn report_wrong(at: &Path, found: &str, expected: &str, report: &mut Vec<Misread>) {
+    let message = format!("is {found}, not {expected}");
+    report.push(Misread { path: at.to_string(), message });
 }
 
 /// Declares a borrowed view of a JSON object: which members are looked at, and as what.
-/// Every other member is skipped. A member that stands there twice is an error.
+/// Every other member is skipped, or handed to a method. A member that stands there twice is an
+/// error.
 macro_rules! view {
     ($(#[$doc:meta])* $name:ident<$a:lifetime> {
         $( $(#[$member_doc:meta])* $key:literal => $member:ident: $type:ty, )*
+        $( .. => $other:ident, $( $(#[$more_doc:meta])* $more:ident: $more_type:ty, )* )?
     }) => {
         $(#[$doc])*
         #[derive(Debug, Default)]
-        pub struct $name<$a> { $( $(#[$member_doc])* pub $member: $type, )* }
+        pub struct $name<$a> {
+            $( $(#[$member_doc])* pub $member: $type, )*
+            $( $( $(#[$more_doc])* pub $more: $more_type, )* )?
+        }
 
-        impl<$a> $crate::json::FromJson<$a> for $name<$a> {
-            const FORM: $crate::reader::Form = $crate::reader::Form::Object;
+        impl<$a> $crate::json::View<$a> for $name<$a> {
+            fn member(&mut self, key: &str) -> Option<&mut dyn $crate::json::Json<$a>> {
+                match key {
+                    $( $key => Some(&mut self.$member), )*
+                    _ => None,
+                }
+            }
 
-            fn from_json(
+            fn visit(&self, visit: &mut dyn FnMut(&'static str, &dyn $crate::json::Json<$a>)) {
+                $( visit($key, &self.$member); )*
+            }
+
+            $( fn other(
+                &mut self,
+                key: &str,
                 reader: &mut $crate::reader::Reader<$a>,
-            ) -> Result<Self, $crate::reader::Error> {
-                let mut view = Self::default();
-                reader.object(&mut |reader, key| {
-                    match &**key {
-                        $( $key => {
-                            if !view.$member.is_absent() {
-                                return Err($crate::json::twice(reader, key));
-                            }
-                            view.$member = $crate::json::Json::read(reader)?;
-                        } )*
-                        _ => reader.skip()?,
-                    }
-                    Ok(())
-                })?;
-                Ok(view)
-            }
+            ) -> Result<(), $crate::reader::Error> {
+                self.$other(key, reader)
+            } )?
         }
 
-        impl $crate::json::Misreads for $name<'_> {
-            fn misreads(&self, at: &$crate::json::Path, report: &mut Vec<$crate::json::Misread>) {
-                $( self.$member.misreads(&at.member($key), report); )*
-            }
-        }
+        $crate::json::read_as_view!($name<$a>);
     };
 }
 pub(crate) use view;
 
-/// The members of an object whose names aren't known beforehand, such as annotations.
-#[derive(Debug, Default)]
-pub struct Members<'a, T>(Vec<(Cow<'a, str>, T)>);
+/// Lets a view be a member of another.
+macro_rules! read_as_view {
+    ($name:ident<$a:lifetime>) => {
+        impl<$a> $crate::json::FromJson<$a> for $name<$a> {
+            const FORM: $crate::reader::Form = $crate::reader::Form::Object;
 
-impl<T> Members<'_, Read<T>> {
-    /// The value under a key; the last one when there are several, as in the API server.
-    pub fn get(&self, key: &str) -> Option<&T> {
-        let (_, value) = self.0.iter().rev().find(|(name, _)| name == key)?;
-        value.get()
-    }
+            fn fill(
+                &mut self,
+                reader: &mut $crate::reader::Reader<$a>,
+            ) -> Result<(), $crate::reader::Error> {
+                $crate::json::read_view(self, reader)
+            }
+
+            fn misreads_below(
+                &self,
+                at: &$crate::json::Path,
+                report: &mut Vec<$crate::json::Misread>,
+            ) {
+                $crate::json::view_misreads(self, at, report);
+            }
+        }
+    };
 }
-
-impl<'a, T: Json<'a>> FromJson<'a> for Members<'a, T> {
-    const FORM: Form = Form::Object;
-
-    fn from_json(reader: &mut Reader<'a>) -> Result<Self, Error> {
-        let mut members = Vec::new();
-        reader.object(&mut |reader, key| {
-            members.push((key.clone(), T::read(reader)?));
-            Ok(())
-        })?;
-        Ok(Self(members))
-    }
-}
+pub(crate) use read_as_view;

@@ -1,6 +1,6 @@
 //! What the cluster says about a Secret: its type and whose it is, never its data.
 
-use crate::json::{self, Members, Quoted, Read, Text, view};
+use crate::json::{self, Lazy, Quoted, Read, Text, view};
 use crate::objects::Secret;
 use kubewarden_policy_sdk::host_capabilities::kubernetes::GetResourceRequest;
 use std::collections::BTreeSet;
@@ -81,7 +81,7 @@ view! {
         /// The name.
         "name" => name: Text<'a>,
         /// The annotation that names the service account.
-        "annotations" => annotations: Read<Members<'a, Text<'a>>>,
+        "annotations" => annotations: Lazy<'a>,
     }
 }
 
@@ -96,11 +96,7 @@ fn understand(answer: &[u8], name: &str) -> Known {
     }
     match secret.secret_type.or_empty() {
         "" => Known::Nothing("the answer has no type".to_owned()),
-        Secret::TOKEN => {
-            let annotations = metadata.annotations.get();
-            let owner = annotations.and_then(|them| them.get(Secret::OWNER));
-            Known::Token(owner.map(|owner| owner.clone().into_owned()))
-        }
+        Secret::TOKEN => Known::Token(metadata.annotations.text_at(Secret::OWNER)),
         _ => Known::NoToken,
     }
 }

@@ -2,11 +2,8 @@
 //!
 //! The names are those of `k8s.io/api/core/v1`; a test compares them with k8s-openapi's types.
 
-use crate::json::{
-    Editable, FromJson, Int, Json, Lazy, List, Members, Misread, Misreads, Path, Read, Text, twice,
-    view,
-};
-use crate::reader::{Error, Form, Reader};
+use crate::json::{Editable, Int, Lazy, List, Read, Text, view};
+use crate::reader::{Error, Reader};
 use std::borrow::Cow;
 
 /// Volumes that outlive the Pod, or may: claims, CSI volumes, and the disk and network types
@@ -83,8 +80,7 @@ view! {
 impl Metadata<'_> {
     /// The annotation under a key.
     pub fn annotation(&self, key: &str) -> Option<String> {
-        let annotations: Read<Members<Text>> = self.annotations.read();
-        annotations.get()?.get(key).map(|value| value.clone().into_owned())
+        self.annotations.text_at(key)
     }
 }
 
@@ -219,17 +215,19 @@ view! {
     }
 }
 
-/// `Volume`
-#[derive(Debug, Default)]
-pub struct Volume<'a> {
-    /// The volume's name.
-    pub name: Text<'a>,
-    /// Several sources in one folder, tokens among them.
-    pub projected: Read<ProjectedVolumeSource<'a>>,
-    /// A Secret's keys as files.
-    pub secret: Editable<'a, SecretVolumeSource<'a>>,
-    /// The name of the source when the volume may outlive the Pod.
-    pub persistent: Option<&'static str>,
+view! {
+    /// `Volume`
+    Volume<'a> {
+        /// The volume's name.
+        "name" => name: Text<'a>,
+        /// Several sources in one folder, tokens among them.
+        "projected" => projected: Read<ProjectedVolumeSource<'a>>,
+        /// A Secret's keys as files.
+        "secret" => secret: Editable<'a, SecretVolumeSource<'a>>,
+        .. => read_source,
+        /// The name of the source when the volume may outlive the Pod.
+        persistent: Option<&'static str>,
+    }
 }
 
 impl<'a> Volume<'a> {
@@ -239,44 +237,14 @@ impl<'a> Volume<'a> {
         let tokens = sources.into_iter().flatten().map(|(i, s)| (i, &s.service_account_token));
         tokens.filter(|(_, token)| token.get().is_some())
     }
-}
 
-impl<'a> FromJson<'a> for Volume<'a> {
-    const FORM: Form = Form::Object;
-
-    fn from_json(reader: &mut Reader<'a>) -> Result<Self, Error> {
-        let mut volume = Self::default();
-        reader.object(&mut |reader, key| {
-            let absent = match &**key {
-                "name" => volume.name.is_absent(),
-                "projected" => volume.projected.is_absent(),
-                "secret" => volume.secret.is_absent(),
-                _ => true,
-            };
-            if !absent {
-                return Err(twice(reader, key));
-            }
-            match &**key {
-                "name" => volume.name = Json::read(reader)?,
-                "projected" => volume.projected = Json::read(reader)?,
-                "secret" => volume.secret = Json::read(reader)?,
-                key => {
-                    let is_there = !<Lazy as Json>::read(reader)?.is_absent();
-                    let source = PERSISTENT.iter().find(|source| **source == key && is_there);
-                    volume.persistent = source.copied().or(volume.persistent);
-                }
-            }
-            Ok(())
-        })?;
-        Ok(volume)
-    }
-}
-
-impl Misreads for Volume<'_> {
-    fn misreads(&self, at: &Path, report: &mut Vec<Misread>) {
-        self.name.misreads(&at.member("name"), report);
-        self.projected.misreads(&at.member("projected"), report);
-        self.secret.misreads(&at.member("secret"), report);
+    fn read_source(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<(), Error> {
+        if reader.raw()? != "null"
+            && let Some(source) = PERSISTENT.iter().find(|source| **source == key)
+        {
+            self.persistent = Some(source);
+        }
+        Ok(())
     }
 }
 

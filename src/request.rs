@@ -4,7 +4,9 @@
 //! in everything that policy-server and kwctl write; if it ever comes later, the object is read
 //! in a second pass.
 
-use crate::json::{Json, Lazy, List, Misread, Misreads, Path, Read, Text, twice, view};
+use crate::json::{
+    Json, Lazy, List, Misread, Path, Read, Text, View, read_member, twice, view, view_misreads,
+};
 use crate::objects::{CronJob, CsiDriver, PodTemplate, Secret, TokenRequest, Workload};
 use crate::pod_spec::{Container, Pod};
 use crate::reader::{Error, Form, Reader};
@@ -36,17 +38,15 @@ impl<'a> Payload<'a> {
             return Ok(Read::Wrong(form));
         }
         let mut payload = Self::default();
-        reader.object(&mut |reader, key| {
-            match &**key {
-                "request" if !payload.request.is_absent() => return Err(twice(reader, key)),
-                "request" if reader.form()? == Form::Object => {
-                    payload.request = Read::Is(Request::read(reader, exempts)?);
-                }
-                "settings" if !payload.settings.is_absent() => return Err(twice(reader, key)),
-                "settings" => payload.settings = Json::read(reader)?,
-                _ => reader.skip()?,
+        reader.object(&mut |reader, key| match &**key {
+            "request" if !payload.request.is_absent() => Err(twice(reader, key)),
+            "request" if reader.form()? == Form::Object => {
+                payload.request = Read::Is(Request::read(reader, exempts)?);
+                Ok(())
             }
-            Ok(())
+            "settings" if !payload.settings.is_absent() => Err(twice(reader, key)),
+            "settings" => payload.settings.read_text(reader),
+            _ => reader.skip(),
         })?;
         reader.end()?;
         Ok(Read::Is(payload))
@@ -120,20 +120,52 @@ pub enum Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    fn read_as(kind: Option<Kind>, reader: &mut Reader<'a>) -> Result<Self, Error> {
-        Ok(match kind {
-            Some(Kind::Pod) => Self::Pod(boxed(reader)?),
-            Some(Kind::Workload) => Self::Workload(boxed(reader)?),
-            Some(Kind::CronJob) => Self::CronJob(boxed(reader)?),
-            Some(Kind::PodTemplate) => Self::PodTemplate(boxed(reader)?),
-            Some(Kind::TokenRequest) => Self::TokenRequest(boxed(reader)?),
-            Some(Kind::Secret) => Self::Secret(boxed(reader)?),
-            Some(Kind::CsiDriver) => Self::CsiDriver(boxed(reader)?),
-            None => {
-                reader.skip()?;
-                Self::Skipped
-            }
+    fn of(kind: Option<Kind>) -> Self {
+        match kind {
+            Some(Kind::Pod) => Self::Pod(Box::default()),
+            Some(Kind::Workload) => Self::Workload(Box::default()),
+            Some(Kind::CronJob) => Self::CronJob(Box::default()),
+            Some(Kind::PodTemplate) => Self::PodTemplate(Box::default()),
+            Some(Kind::TokenRequest) => Self::TokenRequest(Box::default()),
+            Some(Kind::Secret) => Self::Secret(Box::default()),
+            Some(Kind::CsiDriver) => Self::CsiDriver(Box::default()),
+            None => Self::Skipped,
+        }
+    }
+
+    fn view(&self) -> Option<&dyn Json<'a>> {
+        Some(match self {
+            Self::Absent | Self::Skipped => return None,
+            Self::Pod(it) => &**it,
+            Self::Workload(it) => &**it,
+            Self::CronJob(it) => &**it,
+            Self::PodTemplate(it) => &**it,
+            Self::TokenRequest(it) => &**it,
+            Self::Secret(it) => &**it,
+            Self::CsiDriver(it) => &**it,
         })
+    }
+
+    fn view_mut(&mut self) -> Option<&mut dyn Json<'a>> {
+        Some(match self {
+            Self::Absent | Self::Skipped => return None,
+            Self::Pod(it) => &mut **it,
+            Self::Workload(it) => &mut **it,
+            Self::CronJob(it) => &mut **it,
+            Self::PodTemplate(it) => &mut **it,
+            Self::TokenRequest(it) => &mut **it,
+            Self::Secret(it) => &mut **it,
+            Self::CsiDriver(it) => &mut **it,
+        })
+    }
+
+    fn read(kind: Option<Kind>, reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let mut object = Self::of(kind);
+        match object.view_mut() {
+            Some(view) => view.read(reader)?,
+            None => reader.skip()?,
+        }
+        Ok(object)
     }
 
     /// The keys that lead to the Pod, or to the template of Pods, in the object.
@@ -161,83 +193,43 @@ impl<'a> Object<'a> {
 
     /// True when the object isn't there.
     pub fn is_absent(&self) -> bool {
-        match self {
-            Self::Absent => true,
-            Self::Skipped => false,
-            Self::Pod(it) => it.is_absent(),
-            Self::Workload(it) => it.is_absent(),
-            Self::CronJob(it) => it.is_absent(),
-            Self::PodTemplate(it) => it.is_absent(),
-            Self::TokenRequest(it) => it.is_absent(),
-            Self::Secret(it) => it.is_absent(),
-            Self::CsiDriver(it) => it.is_absent(),
+        self.view().map_or(matches!(self, Self::Absent), Json::is_absent)
+    }
+
+    /// Reports each [`Misread`] in the object.
+    pub fn misreads(&self, at: &Path, report: &mut Vec<Misread>) {
+        if let Some(view) = self.view() {
+            view.misreads(at, report);
         }
     }
-}
-
-impl Misreads for Object<'_> {
-    fn misreads(&self, at: &Path, report: &mut Vec<Misread>) {
-        match self {
-            Self::Absent | Self::Skipped => {}
-            Self::Pod(it) => it.misreads(at, report),
-            Self::Workload(it) => it.misreads(at, report),
-            Self::CronJob(it) => it.misreads(at, report),
-            Self::PodTemplate(it) => it.misreads(at, report),
-            Self::TokenRequest(it) => it.misreads(at, report),
-            Self::Secret(it) => it.misreads(at, report),
-            Self::CsiDriver(it) => it.misreads(at, report),
-        }
-    }
-}
-
-fn boxed<'a, T: Json<'a>>(reader: &mut Reader<'a>) -> Result<Box<T>, Error> {
-    T::read(reader).map(Box::new)
 }
 
 impl<'a> Request<'a> {
     fn read(reader: &mut Reader<'a>, exempts: &dyn Fn(&str) -> bool) -> Result<Self, Error> {
         let mut request = Self::default();
         let mut later = Lazy::default();
-        reader.object(&mut |reader, key| {
-            let absent = match &**key {
-                "kind" => request.kind.is_absent(),
-                "operation" => request.operation.is_absent(),
-                "subResource" => request.sub_resource.is_absent(),
-                "namespace" => request.namespace.is_absent(),
-                "name" => request.name.is_absent(),
-                "object" => matches!(request.object, Object::Absent) && later.is_absent(),
-                "oldObject" => request.old_object.is_absent(),
-                _ => true,
-            };
-            if !absent {
-                return Err(twice(reader, key));
+        reader.object(&mut |reader, key| match &**key {
+            "object" if !matches!(request.object, Object::Absent) || !later.is_absent() => {
+                Err(twice(reader, key))
             }
-            match &**key {
-                "kind" => request.kind = Json::read(reader)?,
-                "operation" => request.operation = Json::read(reader)?,
-                "subResource" => request.sub_resource = Json::read(reader)?,
-                "namespace" => request.namespace = Json::read(reader)?,
-                "name" => request.name = Json::read(reader)?,
-                "object" if request.kind.is_absent() => later = Json::read(reader)?,
-                "object" if exempts(request.namespace.or_empty()) => {
-                    reader.skip()?;
-                    request.object = Object::Skipped;
-                }
-                "object" => {
-                    let start = reader.place()?;
-                    request.object = Object::read_as(Kind::of(&request.kind), reader)?;
-                    request.object_text = Some(reader.since(start));
-                }
-                "oldObject" => request.old_object = Json::read(reader)?,
-                _ => reader.skip()?,
+            "object" if request.kind.is_absent() => later.read_text(reader),
+            "object" if exempts(request.namespace.or_empty()) => {
+                request.object = Object::Skipped;
+                reader.skip()
             }
-            Ok(())
+            "object" => {
+                let start = reader.place()?;
+                request.object = Object::read(Kind::of(&request.kind), reader)?;
+                request.object_text = Some(reader.since(start));
+                Ok(())
+            }
+            key => read_member(&mut request, key, reader),
         })?;
         if let Some(object) = later.text() {
             let kind = Kind::of(&request.kind);
             request.object_text = Some(object);
             let mut reader = Reader::new(object);
-            request.object = Object::read_as(kind, &mut reader)?;
+            request.object = Object::read(kind, &mut reader)?;
             request.misread |= reader.misread;
         }
         request.misread |= reader.misread;
@@ -262,15 +254,34 @@ impl<'a> Request<'a> {
     }
 }
 
-impl Misreads for Request<'_> {
-    /// Reports the members that say which object this is: without them nobody can tell whether
-    /// a rule is about it.
-    fn misreads(&self, at: &Path, report: &mut Vec<Misread>) {
+impl<'a> View<'a> for Request<'a> {
+    fn member(&mut self, key: &str) -> Option<&mut dyn Json<'a>> {
+        Some(match key {
+            "kind" => &mut self.kind,
+            "operation" => &mut self.operation,
+            "subResource" => &mut self.sub_resource,
+            "namespace" => &mut self.namespace,
+            "name" => &mut self.name,
+            "oldObject" => &mut self.old_object,
+            _ => return None,
+        })
+    }
+
+    /// The members that say which object this is: without them nobody can tell whether a rule is
+    /// about it.
+    fn visit(&self, visit: &mut dyn FnMut(&'static str, &dyn Json<'a>)) {
+        visit("kind", &self.kind);
+        visit("operation", &self.operation);
+        visit("subResource", &self.sub_resource);
+        visit("namespace", &self.namespace);
+    }
+}
+
+impl Request<'_> {
+    /// Reports what is unreadable or missing of what says which object this is.
+    pub fn misreads(&self, at: &Path, report: &mut Vec<Misread>) {
+        view_misreads(self, at, report);
         let kind = at.member("kind");
-        self.kind.misreads(&kind, report);
-        self.operation.misreads(&at.member("operation"), report);
-        self.sub_resource.misreads(&at.member("subResource"), report);
-        self.namespace.misreads(&at.member("namespace"), report);
         let named = self.kind.get().map(|kind| &kind.kind);
         if self.kind.is_absent() || named.is_some_and(Read::is_absent) {
             report.push(Misread::missing(&kind.member("kind")));

@@ -1,229 +1,306 @@
-//! Reading settings: each member as its type, every problem collected with its path.
+//! Reading settings: each member as its type, in one pass, every problem collected with its path.
+//!
+//! `null` leaves a setting as it is. So does a value of another type, which is a problem.
 
 use crate::json::{Path, Quoted};
 use crate::reader::{Error, Form, Reader};
 use std::borrow::Cow;
-use std::fmt::Display;
+use std::fmt::{self, Display};
+
+/// What is wrong with settings.
+#[derive(Debug, Default)]
+pub struct Problems(Vec<(String, String)>);
+
+impl Problems {
+    /// Adds a problem, unless there is one at the same place or around it: what follows from that
+    /// is no news.
+    pub fn report(&mut self, at: &dyn Display, message: fmt::Arguments) {
+        let at = at.to_string();
+        let is_at = |(other, _): &(String, String)| {
+            at.strip_prefix(&**other)
+                .is_some_and(|rest| matches!(rest.get(..1), None | Some("." | "[")))
+        };
+        if !self.0.iter().any(is_at) {
+            self.0.push((at, message.to_string()));
+        }
+    }
+
+    fn wrong(&mut self, at: &dyn Display, text: &str, expected: fmt::Arguments) {
+        self.report(at, format_args!("is {}, not {expected}", shown(text)));
+    }
+
+    /// `Ok` when there is none.
+    ///
+    /// # Errors
+    /// All of them, in one line.
+    pub fn into_result(self) -> Result<(), String> {
+        let mut line = String::new();
+        for (at, message) in &self.0 {
+            let separator = if line.is_empty() { "" } else { "; " };
+            line = line + separator + at + ": " + message;
+        }
+        if line.is_empty() { Ok(()) } else { Err(line) }
+    }
+}
+
+/// What a setting is read into.
+pub trait Setting<'a> {
+    /// Reads a value.
+    ///
+    /// # Errors
+    /// When the text isn't JSON.
+    fn read(
+        &mut self,
+        reader: &mut Reader<'a>,
+        at: &Path,
+        problems: &mut Problems,
+    ) -> Result<(), Error>;
+}
 
 /// An object among the settings.
-pub struct Section<'p, 'a> {
-    path: &'p Path<'p>,
-    members: Vec<(Cow<'a, str>, &'a str)>,
-    asked: Vec<&'static str>,
-    problems: &'p mut Vec<String>,
+pub trait Section<'a> {
+    /// The names of its members.
+    fn names(&self) -> &'static [&'static str];
+
+    /// Those that have to be there.
+    fn required(&self) -> &'static [&'static str];
+
+    /// The member with a name.
+    fn setting(&mut self, name: &str) -> Option<&mut dyn Setting<'a>>;
 }
 
-impl<'p, 'a> Section<'p, 'a> {
-    /// Reads an object with `read`, and reports the members that it didn't ask for.
-    pub fn read<T>(
-        path: &'p Path<'p>,
-        text: &'a str,
-        problems: &'p mut Vec<String>,
-        read: impl FnOnce(&mut Section<'_, 'a>) -> T,
-    ) -> T {
-        let mut section = Section { path, members: Vec::new(), asked: Vec::new(), problems };
-        let mut reader = Reader::new(text);
-        match reader.form() {
-            Ok(Form::Null) => {
-                if let Err(e) = reader.skip().and_then(|()| reader.end()) {
-                    section.problems.push(format!("{}: {e}", named(path)));
+/// Says which members of a type are settings, and which of them have to be there.
+macro_rules! section {
+    (
+        $name:ident$(<$a:lifetime>)? { $( $key:literal => $member:ident, )* }
+        $( required $( $required:literal ),+ )?
+    ) => {
+        impl<'a> $crate::section::Section<'a> for $name$(<$a>)? {
+            fn names(&self) -> &'static [&'static str] {
+                &[$( $key ),*]
+            }
+
+            fn required(&self) -> &'static [&'static str] {
+                &[$( $( $required ),+ )?]
+            }
+
+            fn setting(&mut self, name: &str) -> Option<&mut dyn $crate::section::Setting<'a>> {
+                match name {
+                    $( $key => Some(&mut self.$member), )*
+                    _ => None,
                 }
             }
-            Ok(Form::Object) => section.read_members(text),
-            Ok(_) => {
-                section.problems.push(format!(
-                    "{}: is {}, not an object",
-                    named(path),
-                    shown(text)
-                ));
+        }
+
+        impl<'a> $crate::section::Setting<'a> for $name$(<$a>)? {
+            fn read(
+                &mut self,
+                reader: &mut $crate::reader::Reader<'a>,
+                at: &$crate::json::Path,
+                problems: &mut $crate::section::Problems,
+            ) -> Result<(), $crate::reader::Error> {
+                $crate::section::read_section(self, reader, at, problems)
             }
-            Err(e) => section.problems.push(format!("{}: {e}", named(path))),
         }
-        let it = read(&mut section);
-        section.report_unknown();
-        it
-    }
+    };
+}
+pub(crate) use section;
 
-    fn read_members(&mut self, text: &'a str) {
-        let Self { members, problems, path, .. } = self;
-        let mut reader = Reader::new(text);
-        let read = reader.object(&mut |reader, key| {
-            if members.iter().any(|(name, _)| name == key) {
-                problems.push(format!("{}: is there twice", path.member(key)));
-            }
-            members.push((key.clone(), reader.raw()?));
-            Ok(())
-        });
-        if let Err(e) = read.and_then(|()| reader.end()) {
-            self.problems.push(format!("{}: {e}", named(self.path)));
-        }
+/// Reads an object, and reports the members that it doesn't have or that it misses.
+///
+/// # Errors
+/// When the text isn't JSON.
+pub fn read_section<'a>(
+    section: &mut dyn Section<'a>,
+    reader: &mut Reader<'a>,
+    at: &Path,
+    problems: &mut Problems,
+) -> Result<(), Error> {
+    if reader.form()? != Form::Object {
+        problems.wrong(&Named(at), reader.raw()?, format_args!("an object"));
+        return Ok(());
     }
-
-    fn report_unknown(&mut self) {
-        for (key, _) in &self.members {
-            let nearest = self.asked.iter().min_by_key(|known| distance(key, known));
-            let known = nearest.copied().unwrap_or_default();
-            let path = self.path.member(key);
-            self.problems.push(format!("{path}: is not a setting; the nearest one is {known}"));
-        }
-    }
-
-    /// The path of a member.
-    pub fn path_of<'k>(&'k self, key: &'k str) -> Path<'k> {
-        self.path.member(key)
-    }
-
-    /// The text of a member, unless it is `null`.
-    fn take(&mut self, key: &'static str) -> Option<&'a str> {
-        self.asked.push(key);
-        let at = self.members.iter().position(|(name, _)| name == key)?;
-        Some(self.members.swap_remove(at).1).filter(|text| *text != "null")
-    }
-
-    fn wrong(&mut self, path: &impl Display, text: &str, expected: &str) {
-        self.problems.push(format!("{path}: is {}, not {expected}", shown(text)));
-    }
-
-    /// A value, if `parse` can make one of the member's text.
-    fn scalar<T>(
-        &mut self,
-        key: &'static str,
-        expected: impl FnOnce() -> String,
-        parse: impl FnOnce(&'a str) -> Option<T>,
-    ) -> Option<T> {
-        let text = self.take(key)?;
-        let value = parse(text);
-        if value.is_none() {
-            let path = self.path.member(key);
-            self.wrong(&path, text, &expected());
-        }
-        value
-    }
-
-    /// An integer.
-    pub fn integer(&mut self, key: &'static str) -> Option<i64> {
-        self.scalar(key, || "an integer".to_owned(), |text| text.parse().ok())
-    }
-
-    /// A boolean.
-    pub fn boolean(&mut self, key: &'static str) -> Option<bool> {
-        self.scalar(key, || "a boolean".to_owned(), |text| text.parse().ok())
-    }
-
-    /// A string.
-    pub fn string(&mut self, key: &'static str) -> Option<Cow<'a, str>> {
-        self.scalar(key, || "a string".to_owned(), string)
-    }
-
-    /// One of several names.
-    pub fn choice<T: Copy>(&mut self, key: &'static str, names: &[(&str, T)]) -> Option<T> {
-        let named = |text: &str| {
-            let text = string(text)?;
-            names.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice)
+    let (mut seen, mut missing) = (Vec::new(), section.required().to_vec());
+    reader.object(&mut |reader, key| {
+        let at = at.member(key);
+        let Some(setting) = section.setting(key) else {
+            let nearest = nearest(key, section.names());
+            problems.report(&at, format_args!("is not a setting; the nearest one is {nearest}"));
+            return reader.skip();
         };
-        let expected = || {
-            let names: Vec<_> = names.iter().map(|(name, _)| *name).collect();
-            format!("one of {}", names.join(", "))
-        };
-        self.scalar(key, expected, named)
-    }
-
-    /// A nested object.
-    pub fn section<T>(
-        &mut self,
-        key: &'static str,
-        read: impl FnOnce(&mut Section<'_, 'a>) -> T,
-    ) -> Option<T> {
-        let text = self.take(key)?;
-        Some(Section::read(&self.path.member(key), text, self.problems, read))
-    }
-
-    /// A list of objects.
-    pub fn list<T>(
-        &mut self,
-        key: &'static str,
-        read: impl Fn(&mut Section<'_, 'a>) -> T,
-    ) -> Option<Vec<T>> {
-        let path = self.path.member(key);
-        let elements = self.elements(key)?.into_iter().enumerate();
-        let read_one = |(i, text)| Section::read(&path.element(i), text, self.problems, &read);
-        Some(elements.map(read_one).collect())
-    }
-
-    /// A list of strings.
-    pub fn strings(&mut self, key: &'static str) -> Option<Vec<Cow<'a, str>>> {
-        let path = self.path.member(key);
-        let text = self.take(key)?;
-        let (mut texts, mut i) = (Vec::new(), 0);
-        let read = Reader::new(text).list(&mut |reader| {
-            if reader.form()? == Form::Text {
-                texts.push(reader.string()?);
-            } else {
-                self.wrong(&path.element(i), reader.raw()?, "a string");
-            }
-            i += 1;
-            Ok(())
-        });
-        if read.is_err() {
-            self.wrong(&path, text, "a list");
+        if seen.contains(key) {
+            problems.report(&at, format_args!("is there twice"));
         }
-        read.ok().map(|()| texts)
-    }
-
-    /// The texts of a list's elements.
-    fn elements(&mut self, key: &'static str) -> Option<Vec<&'a str>> {
-        let text = self.take(key)?;
-        let elements = elements(text);
-        if elements.is_err() {
-            let path = self.path.member(key);
-            self.wrong(&path, text, "a list");
+        seen.push(key.clone());
+        if reader.form()? == Form::Null {
+            return reader.skip();
         }
-        elements.ok()
+        missing.retain(|name| name != key);
+        setting.read(reader, &at, problems)
+    })?;
+    for name in missing {
+        problems.report(&at.member(name), format_args!("is missing"));
     }
+    Ok(())
+}
 
-    /// Reports a member that has to be there, unless what is there has been reported already.
-    pub fn required<T>(
-        &mut self,
-        key: &'static str,
-        read: fn(&mut Self, &'static str) -> Option<T>,
-    ) -> Option<T> {
-        let problems = self.problems.len();
-        let value = read(self, key);
-        if value.is_none() && self.problems.len() == problems {
-            let path = self.path.member(key);
-            self.problems.push(format!("{path}: is missing"));
-        }
-        value
+/// Reads a whole text as settings; `null` leaves them as they are.
+pub fn read<'a>(settings: &mut dyn Setting<'a>, text: &'a str, problems: &mut Problems) {
+    let mut reader = Reader::new(text);
+    let read = match reader.form() {
+        Ok(Form::Null) => reader.skip(),
+        Ok(_) => settings.read(&mut reader, &Path::OBJECT, problems),
+        Err(e) => Err(e),
+    };
+    if let Err(e) = read.and_then(|()| reader.end()) {
+        problems.report(&Named(&Path::OBJECT), format_args!("{e}"));
     }
 }
 
-fn form(text: &str) -> Option<Form> {
-    Reader::new(text).form().ok()
+impl<'a, T: Setting<'a> + Default> Setting<'a> for Option<T> {
+    fn read(
+        &mut self,
+        reader: &mut Reader<'a>,
+        at: &Path,
+        problems: &mut Problems,
+    ) -> Result<(), Error> {
+        self.get_or_insert_default().read(reader, at, problems)
+    }
+}
+
+impl<'a, T: Setting<'a> + Default> Setting<'a> for Vec<T> {
+    fn read(
+        &mut self,
+        reader: &mut Reader<'a>,
+        at: &Path,
+        problems: &mut Problems,
+    ) -> Result<(), Error> {
+        if reader.form()? != Form::List {
+            problems.wrong(at, reader.raw()?, format_args!("a list"));
+            return Ok(());
+        }
+        self.clear();
+        reader.list(&mut |reader| {
+            let at = at.element(self.len());
+            let mut element = T::default();
+            element.read(reader, &at, problems)?;
+            self.push(element);
+            Ok(())
+        })
+    }
+}
+
+impl<'a> Setting<'a> for Cow<'a, str> {
+    fn read(
+        &mut self,
+        reader: &mut Reader<'a>,
+        at: &Path,
+        problems: &mut Problems,
+    ) -> Result<(), Error> {
+        if reader.form()? == Form::Text {
+            *self = reader.string()?;
+        } else {
+            problems.wrong(at, reader.raw()?, format_args!("a string"));
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Setting<'a> for bool {
+    fn read(
+        &mut self,
+        reader: &mut Reader<'a>,
+        at: &Path,
+        problems: &mut Problems,
+    ) -> Result<(), Error> {
+        match reader.raw()? {
+            "true" => *self = true,
+            "false" => *self = false,
+            text => problems.wrong(at, text, format_args!("a boolean")),
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Setting<'a> for i64 {
+    fn read(
+        &mut self,
+        reader: &mut Reader<'a>,
+        at: &Path,
+        problems: &mut Problems,
+    ) -> Result<(), Error> {
+        let text = reader.raw()?;
+        match text.parse() {
+            Ok(number) => *self = number,
+            Err(_) => problems.wrong(at, text, format_args!("an integer")),
+        }
+        Ok(())
+    }
+}
+
+/// Gives the values of a type their names among the settings.
+macro_rules! choice {
+    ($name:ident { $( $text:literal => $value:ident, )* }) => {
+        impl<'a> $crate::section::Setting<'a> for $name {
+            fn read(
+                &mut self,
+                reader: &mut $crate::reader::Reader<'a>,
+                at: &$crate::json::Path,
+                problems: &mut $crate::section::Problems,
+            ) -> Result<(), $crate::reader::Error> {
+                match &*$crate::section::choose(&[$( $text ),*], reader, at, problems)? {
+                    $( $text => *self = Self::$value, )*
+                    _ => {}
+                }
+                Ok(())
+            }
+        }
+    };
+}
+pub(crate) use choice;
+
+/// Reads one of several names.
+///
+/// # Errors
+/// When the text isn't JSON.
+pub fn choose<'a>(
+    names: &[&str],
+    reader: &mut Reader<'a>,
+    at: &Path,
+    problems: &mut Problems,
+) -> Result<Cow<'a, str>, Error> {
+    let text = reader.raw()?;
+    let name = string(text).unwrap_or_default();
+    if !names.contains(&&*name) {
+        problems.wrong(at, text, format_args!("one of {}", names.join(", ")));
+    }
+    Ok(name)
+}
+
+/// The name that a wrong one was meant to be.
+fn nearest(key: &str, names: &[&'static str]) -> &'static str {
+    names.iter().min_by_key(|name| distance(key, name)).copied().unwrap_or_default()
+}
+
+/// The path of a section, which may be all of them.
+struct Named<'p>(&'p Path<'p>);
+
+impl Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        if matches!(self.0, Path::Keys([])) { f.write_str("the settings") } else { self.0.fmt(f) }
+    }
 }
 
 fn string(text: &str) -> Option<Cow<'_, str>> {
     Reader::new(text).string().ok()
 }
 
-fn elements(text: &str) -> Result<Vec<&str>, Error> {
-    let mut elements = Vec::new();
-    Reader::new(text).list(&mut |reader| {
-        elements.push(reader.raw()?);
-        Ok(())
-    })?;
-    Ok(elements)
-}
-
-fn named(path: &Path) -> String {
-    if matches!(path, Path::Keys([])) { "the settings".to_owned() } else { path.to_string() }
-}
-
 /// A value in a message, short enough to read.
 fn shown(text: &str) -> String {
-    match form(text) {
-        Some(Form::Object) => "an object".to_owned(),
-        Some(Form::List) => "a list".to_owned(),
-        Some(Form::Text) => string(text).map_or(String::new(), |text| Quoted(&text).to_string()),
+    match Reader::new(text).form() {
+        Ok(Form::Object) => "an object".to_owned(),
+        Ok(Form::List) => "a list".to_owned(),
+        Ok(Form::Text) => string(text).map_or(String::new(), |text| Quoted(&text).to_string()),
         _ => text.chars().take(60).collect(),
     }
 }

@@ -4,8 +4,9 @@
 
 use crate::json::{Path, Quoted};
 use crate::pattern;
+use crate::reader::{Error, Reader};
 use crate::rules::EXTENDED_LIFETIME;
-use crate::section::Section;
+use crate::section::{self, Problems, Setting, choice, section};
 use kubewarden_policy_sdk::settings::Validatable;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -19,26 +20,6 @@ const LIFETIMES: RangeInclusive<i64> = 600..=1 << 32;
 /// The group ids that the API server takes (`staging/src/k8s.io/apimachinery/pkg/util/validation`,
 /// `IsValidGroupID`).
 const GROUPS: RangeInclusive<i64> = 0..=i32::MAX as i64;
-
-const MODES: [(&str, Mode); 3] =
-    [("mutate", Mode::Mutate), ("reject", Mode::Reject), ("warn", Mode::Warn)];
-
-const GROUP_RULES: [(&str, GroupRule); 3] = [
-    ("MustRunAs", GroupRule::MustRunAs),
-    ("MayRunAs", GroupRule::MayRunAs),
-    ("RunAsAny", GroupRule::RunAsAny),
-];
-
-const LEGACY_RULES: [(&str, LegacyRule); 2] =
-    [("Reject", LegacyRule::Reject), ("Allow", LegacyRule::Allow)];
-
-const DETECT: [(&str, Detect); 2] = [("Name", Detect::Name), ("Lookup", Detect::Lookup)];
-
-const PERSISTENT_VOLUMES: [(&str, PersistentVolumes); 3] = [
-    ("Leave", PersistentVolumes::Leave),
-    ("Set", PersistentVolumes::Set),
-    ("Reject", PersistentVolumes::Reject),
-];
 
 /// The policy's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,9 +50,10 @@ pub struct Settings<'a> {
 }
 
 /// What to do about a violation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mode {
     /// Mend it, and reject what can't be mended.
+    #[default]
     Mutate,
     /// Reject it.
     Reject,
@@ -80,7 +62,7 @@ pub enum Mode {
 }
 
 /// A bound for some audiences.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AudienceBound<'a> {
     /// A pattern.
     pub audience: Cow<'a, str>,
@@ -125,7 +107,7 @@ pub enum Detect {
 }
 
 /// Some service accounts: a pattern for the namespace and one for the name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccountPattern<'a> {
     /// The pattern of the namespace.
     pub namespace: Cow<'a, str>,
@@ -134,7 +116,7 @@ pub struct AccountPattern<'a> {
 }
 
 /// Other settings for some namespaces.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Override<'a> {
     /// Patterns of the namespaces.
     pub namespaces: Vec<Cow<'a, str>>,
@@ -195,6 +177,59 @@ impl fmt::Display for GroupRange {
     }
 }
 
+section! { Settings<'a> {
+    "mode" => mode,
+    "maxExpirationSeconds" => max_expiration_seconds,
+    "audiences" => audiences,
+    "allowedAudiences" => allowed_audiences,
+    "apiServer" => api_server,
+    "legacyTokens" => legacy_tokens,
+    "fsGroup" => fs_group,
+    "exemptNamespaces" => exempt_namespaces,
+    "exemptServiceAccounts" => exempt_service_accounts,
+    "optOutAnnotation" => opt_out_annotation,
+    "overrides" => overrides,
+} }
+
+section! { AudienceBound<'a> {
+    "audience" => audience,
+    "maxExpirationSeconds" => max_expiration_seconds,
+} required "audience", "maxExpirationSeconds" }
+
+section! { ApiServer<'a> {
+    "extendsTokens" => extends_tokens,
+    "audiences" => audiences,
+} }
+
+section! { LegacyTokens {
+    "rule" => rule,
+    "detect" => detect,
+} }
+
+section! { FsGroup {
+    "rule" => rule,
+    "ranges" => ranges,
+    "default" => default,
+    "persistentVolumes" => persistent_volumes,
+} }
+
+section! { GroupRange {
+    "min" => min,
+    "max" => max,
+} required "min", "max" }
+
+section! { Override<'a> {
+    "namespaces" => namespaces,
+    "mode" => mode,
+    "maxExpirationSeconds" => max_expiration_seconds,
+} required "namespaces" }
+
+choice! { Mode { "mutate" => Mutate, "reject" => Reject, "warn" => Warn, } }
+choice! { GroupRule { "MustRunAs" => MustRunAs, "MayRunAs" => MayRunAs, "RunAsAny" => RunAsAny, } }
+choice! { LegacyRule { "Reject" => Reject, "Allow" => Allow, } }
+choice! { Detect { "Name" => Name, "Lookup" => Lookup, } }
+choice! { PersistentVolumes { "Leave" => Leave, "Set" => Set, "Reject" => Reject, } }
+
 impl Default for Settings<'_> {
     fn default() -> Self {
         Self {
@@ -213,11 +248,17 @@ impl Default for Settings<'_> {
     }
 }
 
+impl Default for GroupRange {
+    fn default() -> Self {
+        Self { min: *GROUPS.start(), max: *GROUPS.end() }
+    }
+}
+
 impl Default for FsGroup {
     fn default() -> Self {
         Self {
             rule: GroupRule::MustRunAs,
-            ranges: vec![GroupRange { min: *GROUPS.start(), max: *GROUPS.end() }],
+            ranges: vec![GroupRange::default()],
             default: None,
             persistent_volumes: PersistentVolumes::Leave,
         }
@@ -305,35 +346,13 @@ impl<'a> Settings<'a> {
     /// # Errors
     /// All that is wrong with them, in one line.
     pub fn read(json: &'a str) -> Result<Self, String> {
-        let mut problems = Vec::new();
-        let settings = Section::read(&Path::OBJECT, json, &mut problems, Self::from_section);
+        let (mut settings, mut problems) = (Self::default(), Problems::default());
+        section::read(&mut settings, json, &mut problems);
         settings.check(&mut problems);
-        if problems.is_empty() { Ok(settings) } else { Err(problems.join("; ")) }
+        problems.into_result().map(|()| settings)
     }
 
-    fn from_section(it: &mut Section<'_, 'a>) -> Self {
-        let Self { mode, max_expiration_seconds, api_server, legacy_tokens, fs_group, .. } =
-            Self::default();
-        Self {
-            mode: it.choice("mode", &MODES).unwrap_or(mode),
-            max_expiration_seconds: it
-                .integer("maxExpirationSeconds")
-                .unwrap_or(max_expiration_seconds),
-            audiences: it.list("audiences", AudienceBound::from_section).unwrap_or_default(),
-            allowed_audiences: it.strings("allowedAudiences"),
-            api_server: it.section("apiServer", ApiServer::from_section).unwrap_or(api_server),
-            fs_group: it.section("fsGroup", FsGroup::from_section).unwrap_or(fs_group),
-            legacy_tokens: it
-                .section("legacyTokens", LegacyTokens::from_section)
-                .unwrap_or(legacy_tokens),
-            exempt_namespaces: it.strings("exemptNamespaces").unwrap_or_default(),
-            exempt_service_accounts: AccountPattern::list(it),
-            opt_out_annotation: it.string("optOutAnnotation"),
-            overrides: it.list("overrides", Override::from_section).unwrap_or_default(),
-        }
-    }
-
-    fn check(&self, problems: &mut Vec<String>) {
+    fn check(&self, problems: &mut Problems) {
         let extends = self.api_server.extends_tokens;
         let seconds = self.max_expiration_seconds;
         check_lifetime(&Path::Keys(&["maxExpirationSeconds"]), seconds, extends, problems);
@@ -357,7 +376,7 @@ impl<'a> Settings<'a> {
         self.fs_group.check(problems);
     }
 
-    fn check_audiences(&self, problems: &mut Vec<String>) {
+    fn check_audiences(&self, problems: &mut Problems) {
         let mut seen = BTreeSet::new();
         for (i, bound) in self.audiences.iter().enumerate() {
             let at = Path::Keys(&["audiences"]);
@@ -366,8 +385,8 @@ impl<'a> Settings<'a> {
             check_lifetime(&at.member("maxExpirationSeconds"), seconds, extends, problems);
             check_pattern(&at.member("audience"), &bound.audience, problems);
             if !seen.insert(&bound.audience) {
-                let path = at.member("audience");
-                problems.push(format!("{path}: {} is there twice", Quoted(&bound.audience)));
+                let audience = Quoted(&bound.audience);
+                problems.report(&at.member("audience"), format_args!("{audience} is there twice"));
             }
         }
     }
@@ -375,52 +394,28 @@ impl<'a> Settings<'a> {
 
 impl Validatable for Settings<'_> {
     fn validate(&self) -> Result<(), String> {
-        let mut problems = Vec::new();
+        let mut problems = Problems::default();
         self.check(&mut problems);
-        if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+        problems.into_result()
     }
 }
 
-impl<'a> AudienceBound<'a> {
-    fn from_section(it: &mut Section<'_, 'a>) -> Self {
-        // What is missing is reported; the stand-ins are such that nothing else is.
-        Self {
-            audience: it
-                .required("audience", Section::string)
-                .unwrap_or_else(|| it.path_of("audience").to_string().into()),
-            max_expiration_seconds: it
-                .required("maxExpirationSeconds", Section::integer)
-                .unwrap_or(*LIFETIMES.start()),
-        }
+impl<'a> Setting<'a> for AccountPattern<'a> {
+    fn read(
+        &mut self,
+        reader: &mut Reader<'a>,
+        at: &Path,
+        problems: &mut Problems,
+    ) -> Result<(), Error> {
+        let mut text = Cow::default();
+        Setting::read(&mut text, reader, at, problems)?;
+        *self = Self::from(text);
+        Ok(())
     }
 }
 
-impl<'a> ApiServer<'a> {
-    fn from_section(it: &mut Section<'_, 'a>) -> Self {
-        Self {
-            extends_tokens: it.boolean("extendsTokens").unwrap_or(true),
-            audiences: it.strings("audiences").unwrap_or_default(),
-        }
-    }
-}
-
-impl LegacyTokens {
-    fn from_section(it: &mut Section) -> Self {
-        let default = Settings::default().legacy_tokens;
-        Self {
-            rule: it.choice("rule", &LEGACY_RULES).unwrap_or(default.rule),
-            detect: it.choice("detect", &DETECT).unwrap_or(default.detect),
-        }
-    }
-}
-
-impl<'a> AccountPattern<'a> {
-    fn list(it: &mut Section<'_, 'a>) -> Vec<Self> {
-        let accounts = it.strings("exemptServiceAccounts").unwrap_or_default();
-        accounts.into_iter().map(Self::from).collect()
-    }
-
-    fn check(&self, path: &Path, problems: &mut Vec<String>) {
+impl AccountPattern<'_> {
+    fn check(&self, path: &Path, problems: &mut Problems) {
         let Self { namespace, name } = self;
         if namespace.is_empty() || name.is_empty() || name.contains('/') {
             let shown = if name.is_empty() && !namespace.contains('/') {
@@ -428,7 +423,8 @@ impl<'a> AccountPattern<'a> {
             } else {
                 format!("{namespace}/{name}")
             };
-            problems.push(format!("{path}: {} is not of the form namespace/name", Quoted(&shown)));
+            let shown = Quoted(&shown);
+            problems.report(path, format_args!("{shown} is not of the form namespace/name"));
         }
     }
 }
@@ -449,21 +445,11 @@ impl<'a> From<Cow<'a, str>> for AccountPattern<'a> {
     }
 }
 
-impl<'a> Override<'a> {
-    fn from_section(it: &mut Section<'_, 'a>) -> Self {
-        Self {
-            namespaces: it
-                .required("namespaces", Section::strings)
-                .unwrap_or_else(|| vec![it.path_of("namespaces").to_string().into()]),
-            mode: it.choice("mode", &MODES),
-            max_expiration_seconds: it.integer("maxExpirationSeconds"),
-        }
-    }
-
-    fn check(&self, path: &Path, extends: bool, problems: &mut Vec<String>) {
+impl Override<'_> {
+    fn check(&self, path: &Path, extends: bool, problems: &mut Problems) {
         let namespaces = path.member("namespaces");
         if self.namespaces.is_empty() {
-            problems.push(format!("{namespaces}: is empty"));
+            problems.report(&namespaces, format_args!("is empty"));
         }
         check_patterns(&namespaces, &self.namespaces, problems);
         if let Some(seconds) = self.max_expiration_seconds {
@@ -473,78 +459,58 @@ impl<'a> Override<'a> {
 }
 
 impl FsGroup {
-    fn from_section(it: &mut Section) -> Self {
-        let default = Self::default();
-        Self {
-            rule: it.choice("rule", &GROUP_RULES).unwrap_or(default.rule),
-            ranges: it.list("ranges", GroupRange::from_section).unwrap_or(default.ranges),
-            default: it.integer("default"),
-            persistent_volumes: it
-                .choice("persistentVolumes", &PERSISTENT_VOLUMES)
-                .unwrap_or(default.persistent_volumes),
-        }
-    }
-
-    fn check(&self, problems: &mut Vec<String>) {
+    fn check(&self, problems: &mut Problems) {
         for (i, GroupRange { min, max }) in self.ranges.iter().enumerate() {
             let at = Path::Keys(&["fsGroup", "ranges"]);
             let at = at.element(i);
             for (key, group) in [("min", min), ("max", max)] {
                 if !GROUPS.contains(group) {
-                    problems.push(format!(
-                        "{}: {group} is outside {}",
-                        at.member(key),
-                        span(&GROUPS)
-                    ));
+                    let span = span(&GROUPS);
+                    problems.report(&at.member(key), format_args!("{group} is outside {span}"));
                 }
             }
             if min > max {
-                problems.push(format!("{at}: min {min} is over max {max}"));
+                problems.report(&at, format_args!("min {min} is over max {max}"));
             }
         }
         let must_run_as = self.rule == GroupRule::MustRunAs;
         if self.ranges.is_empty() {
             if self.rule != GroupRule::RunAsAny {
-                problems.push("fsGroup.ranges: is empty; no group would be allowed".to_owned());
+                let message = format_args!("is empty; no group would be allowed");
+                problems.report(&"fsGroup.ranges", message);
             }
         } else if (must_run_as || self.default.is_some()) && !self.allows(self.group_to_set()) {
             let group = self.group_to_set();
             let default = if self.default.is_none() { " (the default)" } else { "" };
-            problems.push(format!("fsGroup.default: {group}{default} is outside fsGroup.ranges"));
+            let message = format_args!("{group}{default} is outside fsGroup.ranges");
+            problems.report(&"fsGroup.default", message);
         }
     }
 }
 
-impl GroupRange {
-    fn from_section(it: &mut Section) -> Self {
-        let min = it.required("min", Section::integer);
-        let max = it.required("max", Section::integer);
-        Self {
-            min: min.or(max).unwrap_or(*GROUPS.start()),
-            max: max.or(min).unwrap_or(*GROUPS.end()),
-        }
-    }
-}
-
-fn check_lifetime(path: &Path, seconds: i64, extended: bool, problems: &mut Vec<String>) {
+fn check_lifetime(path: &Path, seconds: i64, extended: bool, problems: &mut Problems) {
     if !LIFETIMES.contains(&seconds) {
-        problems.push(format!("{path}: {seconds} is outside {} seconds", span(&LIFETIMES)));
+        let span = span(&LIFETIMES);
+        problems.report(path, format_args!("{seconds} is outside {span} seconds"));
     } else if seconds == EXTENDED_LIFETIME && extended {
-        problems.push(format!(
-            "{path}: {seconds} is the one lifetime that the API server extends to a year; choose \
-             another, or set apiServer.extendsTokens to false if it runs with \
-             --service-account-extend-token-expiration=false"
-        ));
+        problems.report(
+            path,
+            format_args!(
+                "{seconds} is the one lifetime that the API server extends to a year; choose \
+                 another, or set apiServer.extendsTokens to false if it runs with \
+                 --service-account-extend-token-expiration=false"
+            ),
+        );
     }
 }
 
-fn check_pattern(path: &Path, pattern: &str, problems: &mut Vec<String>) {
+fn check_pattern(path: &Path, pattern: &str, problems: &mut Problems) {
     if pattern.is_empty() {
-        problems.push(format!("{path}: is empty"));
+        problems.report(path, format_args!("is empty"));
     }
 }
 
-fn check_patterns(path: &Path, patterns: &[Cow<str>], problems: &mut Vec<String>) {
+fn check_patterns(path: &Path, patterns: &[Cow<str>], problems: &mut Problems) {
     for (i, pattern) in patterns.iter().enumerate() {
         check_pattern(&path.element(i), pattern, problems);
     }
@@ -552,7 +518,7 @@ fn check_patterns(path: &Path, patterns: &[Cow<str>], problems: &mut Vec<String>
 
 /// The API server's form of a key (`k8s.io/apimachinery/pkg/util/validation`, `IsQualifiedName`),
 /// less its limits of length.
-fn check_annotation(path: &Path, key: &str, problems: &mut Vec<String>) {
+fn check_annotation(path: &Path, key: &str, problems: &mut Problems) {
     let (prefix, name) = key.split_once('/').unwrap_or(("x", key));
     let fits = |part: &str| {
         let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
@@ -562,7 +528,8 @@ fn check_annotation(path: &Path, key: &str, problems: &mut Vec<String>) {
     if !fits(prefix) || !fits(name) {
         let example = "tokens.example.com/exempt";
         let key = Quoted(key);
-        problems.push(format!("{path}: {key} is not the key of an annotation, such as {example}"));
+        problems
+            .report(path, format_args!("{key} is not the key of an annotation, such as {example}"));
     }
 }
 

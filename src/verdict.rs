@@ -1,6 +1,6 @@
 //! Findings and the mode become a response.
 
-use crate::json::{Lazy, Misread, Misreads, Path, Read};
+use crate::json::{Lazy, Misread, Path, Read};
 use crate::lookup::{Cluster, Host};
 use crate::pod_spec::Pod;
 use crate::reader::Error;

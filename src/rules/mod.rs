@@ -1,7 +1,7 @@
 //! The rules: each reads the borrowed view of an object and reports findings.
 
 use crate::fix::Edit;
-use crate::json::{Misread, Misreads, Path, Read};
+use crate::json::{Json, Misread, Path, Read};
 use crate::lookup::Cluster;
 use crate::pod_spec::Pod;
 use crate::request::{Object, Request};
