@@ -1,7 +1,8 @@
 //! Edits on the original text of an object: only the members that have to change are written,
 //! every other byte stays as it came.
 
-use crate::json::Lazy;
+use crate::json::{Joined, Lazy};
+use std::fmt::{self, Display};
 
 /// One edit.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,30 +41,41 @@ pub struct Member<'a> {
     pub value: String,
 }
 
-impl Member<'_> {
-    fn to_json(&self) -> String {
-        format!("\"{}\":{}", self.key, self.value)
+impl Display for Member<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "\"{}\":{}", self.key, self.value)
     }
+}
+
+impl<'a> Edit<'a> {
+    fn insert_before(text: &'a str, with: String) -> Self {
+        Self::Replace { at: start_of(text), with }
+    }
+}
+
+/// The empty text where another one begins.
+fn start_of(text: &str) -> &str {
+    text.get(..0).unwrap_or_default()
 }
 
 /// Sets members of an object: replaces the values of those that are there and puts the others
 /// first.
 pub fn set<'a>(object: &'a str, members: &[Member<'a>]) -> Vec<Edit<'a>> {
     let mut edits = Vec::new();
-    let mut missing = Vec::new();
+    let mut missing: Vec<&Member> = Vec::new();
     for member in members {
         match member.now {
             Some(at) => edits.push(Edit::Replace { at, with: member.value.clone() }),
-            None => missing.push(member.to_json()),
+            None => missing.push(member),
         }
     }
     if missing.is_empty() {
         return edits;
     }
-    let with = missing.join(",");
+    let with = Joined(&missing, ",").to_string();
     edits.push(match object.strip_prefix('{') {
-        Some(rest) if rest.trim_start().starts_with('}') => Edit::Replace { at: &rest[..0], with },
-        Some(rest) => Edit::Replace { at: &rest[..0], with: with + "," },
+        Some(rest) if rest.trim_start().starts_with('}') => Edit::insert_before(rest, with),
+        Some(rest) => Edit::insert_before(rest, with + ","),
         // `null`, which the API server reads like an empty object.
         None => Edit::Replace { at: object, with: format!("{{{with}}}") },
     });
@@ -83,7 +95,7 @@ pub fn added(edits: &[Edit]) -> usize {
 /// when an edit lies outside of the object or two of them overlap.
 pub fn apply<'a>(object: &'a str, edits: Vec<Edit<'a>>, out: &mut String) -> Option<()> {
     let offset = |at: &str| at.as_ptr().addr().checked_sub(object.as_ptr().addr());
-    let mut replacements = Vec::with_capacity(edits.len());
+    let mut replacements: Vec<(usize, usize, String)> = Vec::with_capacity(edits.len());
     for edit in edits {
         let (at, with) = match edit {
             Edit::Replace { at, with } => (at, with),
@@ -94,14 +106,15 @@ pub fn apply<'a>(object: &'a str, edits: Vec<Edit<'a>>, out: &mut String) -> Opt
             }
             Edit::AddToSpec { key, members } => {
                 let spec = Lazy::whole(object).at(&["spec"]).text()?;
-                let members = members.iter().map(Member::to_json).collect::<Vec<_>>().join(",");
-                (&spec.strip_prefix('{')?[..0], format!("\"{key}\":{{{members}}},"))
+                let members = Joined(&members, ",");
+                (start_of(spec.strip_prefix('{')?), format!("\"{key}\":{{{members}}},"))
             }
         };
         let start = offset(at)?;
-        replacements.push((start, start.checked_add(at.len())?, with));
+        // Sorted from the start: the standard library's sort is a good deal of code.
+        let place = replacements.partition_point(|(other, ..)| *other <= start);
+        replacements.insert(place, (start, start.checked_add(at.len())?, with));
     }
-    replacements.sort_unstable_by_key(|(start, ..)| *start);
 
     let mut copied = 0;
     for (start, end, with) in &replacements {
@@ -117,7 +130,10 @@ pub fn apply<'a>(object: &'a str, edits: Vec<Edit<'a>>, out: &mut String) -> Opt
 fn key_start(before_value: &str) -> Option<usize> {
     let key = before_value.trim_end().strip_suffix(':')?.trim_end().strip_suffix('"')?;
     // A quote that belongs to the key follows an odd number of backslashes.
-    let escapes = |at: usize| key[..at].bytes().rev().take_while(|byte| *byte == b'\\').count();
+    let escapes = |at: usize| {
+        let before = key.as_bytes().get(..at).unwrap_or_default();
+        before.iter().rev().take_while(|byte| **byte == b'\\').count()
+    };
     key.rmatch_indices('"').map(|(at, _)| at).find(|at| escapes(*at) % 2 == 0)
 }
 

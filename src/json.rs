@@ -433,11 +433,26 @@ impl fmt::Display for Path<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Path::Keys([]) => f.write_str("object"),
-            Path::Keys(keys) => f.write_str(&keys.join(".")),
+            Path::Keys(keys) => Joined(keys, ".").fmt(f),
             Path::Member(Path::Keys([]), key) => f.write_str(key),
             Path::Member(parent, key) => write!(f, "{parent}.{key}"),
             Path::Element(parent, index) => write!(f, "{parent}[{index}]"),
         }
+    }
+}
+
+/// Several things in a message, with a separator between them.
+pub struct Joined<'j, T>(pub &'j [T], pub &'static str);
+
+impl<T: fmt::Display> fmt::Display for Joined<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        for (i, part) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str(self.1)?;
+            }
+            part.fmt(f)?;
+        }
+        Ok(())
     }
 }
 
@@ -448,8 +463,9 @@ pub struct Quoted<'t>(pub &'t str);
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         const LONGEST: usize = 253;
-        let (text, more) = match self.0.char_indices().nth(LONGEST) {
-            Some((end, _)) => (&self.0[..end], "…"),
+        let end = self.0.char_indices().nth(LONGEST).map(|(end, _)| end);
+        let (text, more) = match end.and_then(|end| self.0.get(..end)) {
+            Some(cut) => (cut, "…"),
             None => (self.0, ""),
         };
         let quoted = serde_json::to_string(text).map_err(|_| fmt::Error)?;

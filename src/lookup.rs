@@ -2,8 +2,18 @@
 
 use crate::json::{self, Lazy, Quoted, Read, Text, view};
 use crate::objects::Secret;
-use kubewarden_policy_sdk::host_capabilities::kubernetes::GetResourceRequest;
-use std::collections::BTreeSet;
+use serde::Serialize;
+
+/// `GetResourceRequest` of the SDK, without the maps in it.
+#[derive(Debug, Serialize)]
+pub struct GetResource<'r> {
+    api_version: &'static str,
+    kind: &'static str,
+    name: &'r str,
+    namespace: &'r str,
+    disable_cache: bool,
+    field_masks: [&'static str; 3],
+}
 
 /// Who answers questions about the cluster.
 pub trait Cluster {
@@ -11,7 +21,7 @@ pub trait Cluster {
     ///
     /// # Errors
     /// What the host says.
-    fn get(&self, request: &GetResourceRequest) -> Result<Vec<u8>, String>;
+    fn get(&self, request: &GetResource) -> Result<Vec<u8>, String>;
 }
 
 /// The policy-server, which asks the API server and keeps an answer for five seconds.
@@ -20,7 +30,7 @@ pub struct Host;
 
 impl Cluster for Host {
     /// What the SDK's `get_resource` does, but that it leaves the answer to our own reader.
-    fn get(&self, request: &GetResourceRequest) -> Result<Vec<u8>, String> {
+    fn get(&self, request: &GetResource) -> Result<Vec<u8>, String> {
         let request = serde_json::to_vec(request).map_err(|e| e.to_string())?;
         let answer = wapc_guest::host_call("kubewarden", "kubernetes", "get_resource", &request);
         answer.map_err(|e| e.to_string())
@@ -40,27 +50,26 @@ pub enum Known {
 
 /// Asks for a Secret.
 pub fn secret(cluster: &dyn Cluster, namespace: &str, name: &str) -> Known {
-    let mut masks = BTreeSet::new();
-    for mask in ["metadata.annotations", "metadata.name", "type"] {
-        masks.insert(mask.to_owned());
-    }
-    let answer = cluster.get(&GetResourceRequest {
-        api_version: "v1".to_owned(),
-        kind: "Secret".to_owned(),
-        name: name.to_owned(),
-        namespace: Some(namespace.to_owned()),
+    let answer = cluster.get(&GetResource {
+        api_version: "v1",
+        kind: "Secret",
+        name,
+        namespace,
         disable_cache: false,
-        field_masks: Some(masks),
+        field_masks: ["metadata.annotations", "metadata.name", "type"],
     });
     match answer {
         Ok(secret) => understand(&secret, name),
-        // What the policy-server says of a Secret that isn't there
-        // (`crates/policy-evaluator/src/callback_handler/kubernetes/client.rs`, `get_resource`).
-        Err(why) if why.contains(&format!("Cannot find v1/Secret named '{name}'")) => {
-            Known::NoToken
-        }
+        Err(why) if says_missing(&why, name) => Known::NoToken,
         Err(why) => Known::Nothing(why),
     }
+}
+
+/// True for what the policy-server says of a Secret that isn't there
+/// (`crates/policy-evaluator/src/callback_handler/kubernetes/client.rs`, `get_resource`).
+fn says_missing(why: &str, name: &str) -> bool {
+    let missing = format!("Cannot find v1/Secret named '{name}'");
+    why.char_indices().any(|(at, _)| why.get(at..).is_some_and(|rest| rest.starts_with(&missing)))
 }
 
 view! {
@@ -104,15 +113,20 @@ fn understand(answer: &[u8], name: &str) -> Known {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kubewarden_policy_sdk::host_capabilities::kubernetes::GetResourceRequest;
     use serde_json::{Value, json};
 
     struct Says(Result<Value, &'static str>);
 
     impl Cluster for Says {
-        fn get(&self, request: &GetResourceRequest) -> Result<Vec<u8>, String> {
-            let masks: Vec<_> = request.field_masks.iter().flatten().map(String::as_str).collect();
+        fn get(&self, request: &GetResource) -> Result<Vec<u8>, String> {
+            // What the host would read.
+            let ours = serde_json::to_value(request).unwrap();
+            let sdk: GetResourceRequest = serde_json::from_value(ours.clone()).unwrap();
+            assert_eq!(serde_json::to_value(&sdk).unwrap(), ours);
+            let masks: Vec<_> = sdk.field_masks.iter().flatten().map(String::as_str).collect();
             assert_eq!(masks, ["metadata.annotations", "metadata.name", "type"]);
-            assert_eq!(request.namespace.as_deref(), Some("payments"));
+            assert_eq!(sdk.namespace.as_deref(), Some("payments"));
             self.0.as_ref().map(|it| it.to_string().into_bytes()).map_err(|e| (*e).to_owned())
         }
     }

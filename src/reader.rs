@@ -146,7 +146,7 @@ impl<'a> Reader<'a> {
         };
         self.at = end;
         if !escapes {
-            return Ok(Cow::Borrowed(&self.text[start..end - 1]));
+            return Ok(Cow::Borrowed(self.text.get(start..end - 1).unwrap_or_default()));
         }
         let decoded = self.text.get(start..end - 1).and_then(decode);
         decoded.map(Cow::Owned).ok_or_else(|| self.error("an invalid escape in the string"))
@@ -173,7 +173,7 @@ impl<'a> Reader<'a> {
 
     /// The text from a place to here.
     pub fn since(&self, place: usize) -> &'a str {
-        &self.text[place..self.at]
+        self.text.get(place..self.at).unwrap_or_default()
     }
 
     /// Skips a value. However deep it is, this doesn't recur.

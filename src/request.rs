@@ -55,8 +55,8 @@ impl<'a> Payload<'a> {
     /// The text of the settings where policy-server and kwctl write it, at the end. A payload
     /// that ends otherwise gives some other text, or none: compare it with what is read.
     pub fn settings_at_end(text: &'a str) -> Option<&'a str> {
-        let (_, end) = text.rsplit_once(",\"settings\":")?;
-        end.strip_suffix('}')
+        let member = |(at, _)| text.get(at..)?.strip_prefix(",\"settings\":");
+        text.rmatch_indices(',').find_map(member)?.strip_suffix('}')
     }
 }
 

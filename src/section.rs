@@ -2,7 +2,7 @@
 //!
 //! `null` leaves a setting as it is. So does a value of another type, which is a problem.
 
-use crate::json::{Path, Quoted};
+use crate::json::{Joined, Path, Quoted};
 use crate::reader::{Error, Form, Reader};
 use std::borrow::Cow;
 use std::fmt::{self, Display};
@@ -272,7 +272,7 @@ pub fn choose<'a>(
     let text = reader.raw()?;
     let name = string(text).unwrap_or_default();
     if !names.contains(&&*name) {
-        problems.wrong(at, text, format_args!("one of {}", names.join(", ")));
+        problems.wrong(at, text, format_args!("one of {}", Joined(names, ", ")));
     }
     Ok(name)
 }

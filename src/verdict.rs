@@ -1,6 +1,6 @@
 //! Findings and the mode become a response.
 
-use crate::json::{Lazy, Misread, Path, Read};
+use crate::json::{Joined, Lazy, Misread, Path, Read};
 use crate::lookup::{Cluster, Host};
 use crate::pod_spec::Pod;
 use crate::reader::Error;
@@ -120,7 +120,7 @@ fn accept_opted_out(request: &Request, target: Target, key: &str) -> CallResult 
     let what = if target == Target::Template { "these Pods are" } else { "this Pod is" };
     let warning = format!(
         "{}: {key} is \"true\", so {what} not checked for long-lived tokens",
-        path.join(".")
+        Joined(&path, ".")
     );
     let annotations = Annotations { opt_out: Some(key.to_owned()), ..Annotations::default() };
     let audit_annotations = Some(annotations);
@@ -128,7 +128,7 @@ fn accept_opted_out(request: &Request, target: Target, key: &str) -> CallResult 
 }
 
 fn reject(request: Option<&Request>, findings: &[Finding]) -> CallResult {
-    let violations = lines(findings).join("\n");
+    let violations = Joined(findings, "\n").to_string();
     log(request, "rejected", &violations);
     let message = Some(violations.clone());
     Response { accepted: false, message, ..response(findings, violations) }.write()
@@ -149,7 +149,7 @@ fn decide(request: &Request, target: Target, mode: Mode, mut findings: Vec<Findi
         }
         Mode::Warn if !blind => {
             let lines = lines(&findings);
-            let response = response(&findings, lines.join("\n"));
+            let response = response(&findings, Joined(&lines, "\n").to_string());
             Response { warnings: lines, ..response }.write()
         }
         Mode::Reject | Mode::Warn => reject(Some(request), &findings),
@@ -190,7 +190,7 @@ fn mutate(request: &Request, mut findings: Vec<Finding>) -> CallResult {
             warnings.push(format!("{finding}; {why}"));
         }
     }
-    let violations = lines(&findings).join("\n");
+    let violations = Joined(&findings, "\n").to_string();
     if !edits.is_empty() {
         log(Some(request), "mutated", &violations);
     }
@@ -204,7 +204,8 @@ fn mutate(request: &Request, mut findings: Vec<Finding>) -> CallResult {
 /// What all responses to findings have in common.
 fn response(findings: &[Finding], violations: String) -> Response {
     let broken = |rule: &&&str| findings.iter().any(|finding| finding.rule == **rule);
-    let rules = rules::NAMES.iter().filter(broken).copied().collect::<Vec<_>>().join(",");
+    let rules: Vec<_> = rules::NAMES.iter().filter(broken).collect();
+    let rules = Joined(&rules, ",").to_string();
     let annotations =
         Annotations { rules: Some(rules), violations: Some(violations), opt_out: None };
     Response { audit_annotations: Some(annotations), ..Response::accept() }

@@ -1,7 +1,7 @@
 //! Tokens are asked for only the audiences that the operator allows.
 
 use super::{Context, Finding, Remedy, token_lifetime::at_token};
-use crate::json::{Path, Quoted};
+use crate::json::{Joined, Path, Quoted};
 use crate::objects::{CsiDriverSpec, TokenRequestSpec};
 use crate::pod_spec::PodSpec;
 use crate::settings::Settings;
@@ -61,12 +61,13 @@ fn check_audience<'a>(
     if settings.allows_audience(audience) {
         return None;
     }
-    let allowed = settings.allowed_audiences.as_deref().unwrap_or_default().join(", ");
+    let allowed = settings.allowed_audiences.as_deref().unwrap_or_default();
     let message = format!(
-        "{} is not an allowed audience{}; allowed are the API server's own{}{allowed}",
+        "{} is not an allowed audience{}; allowed are the API server's own{}{}",
         Quoted(audience),
         whose(),
         if allowed.is_empty() { "" } else { " and " },
+        Joined(allowed, ", "),
     );
     Some(Finding { path: path(), rule: RULE, message, remedy: Remedy::Reject })
 }

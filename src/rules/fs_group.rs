@@ -5,7 +5,7 @@
 
 use super::{Finding, Remedy};
 use crate::fix::{self, Edit, Member};
-use crate::json::{Editable, Int, Path, Quoted};
+use crate::json::{Editable, Int, Joined, Path, Quoted};
 use crate::pod_spec::{PodSpec, Volume};
 use crate::settings::{GroupRule, PersistentVolumes, Settings};
 
@@ -41,8 +41,8 @@ pub fn check<'a>(
 }
 
 fn forbidden(group: i64, settings: &Settings) -> String {
-    let ranges: Vec<_> = settings.fs_group.ranges.iter().map(ToString::to_string).collect();
-    format!("{group} is not an allowed group; choose one of {}", ranges.join(", "))
+    let ranges = Joined(&settings.fs_group.ranges, ", ");
+    format!("{group} is not an allowed group; choose one of {ranges}")
 }
 
 fn missing<'a>(

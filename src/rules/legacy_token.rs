@@ -7,11 +7,6 @@ use crate::json::{Path, Quoted, Read};
 use crate::lookup::{self, Known};
 use crate::pod_spec::{Container, PodSpec, SecretRef, SecretVolumeSource, Volume};
 use crate::settings::{Detect, LegacyRule};
-use k8s_openapi::api::core::v1::{
-    ConfigMapProjection, DownwardAPIProjection, DownwardAPIVolumeFile, KeyToPath,
-    ObjectFieldSelector, ProjectedVolumeSource, ServiceAccountTokenProjection, VolumeProjection,
-};
-use std::collections::BTreeMap;
 
 /// The rule's name.
 pub const RULE: &str = "legacy-token";
@@ -35,7 +30,7 @@ pub fn check<'a>(
     at: &Path,
     findings: &mut Vec<Finding<'a>>,
 ) -> Vec<usize> {
-    let mut legacy = Legacy { context, seen: BTreeMap::new(), findings };
+    let mut legacy = Legacy { context, seen: Vec::new(), findings };
     if context.settings.legacy_tokens.rule == LegacyRule::Allow {
         return Vec::new();
     }
@@ -69,7 +64,7 @@ pub fn check_ephemeral_containers<'a>(
     if context.settings.legacy_tokens.rule == LegacyRule::Allow {
         return;
     }
-    let mut legacy = Legacy { context, seen: BTreeMap::new(), findings };
+    let mut legacy = Legacy { context, seen: Vec::new(), findings };
     let at = at.member("ephemeralContainers");
     for (i, container) in spec.ephemeral_containers.elements() {
         if !old.contains(&container.name.or_empty()) {
@@ -81,7 +76,8 @@ pub fn check_ephemeral_containers<'a>(
 struct Legacy<'c, 'a, 'f> {
     context: &'c Context<'c>,
     /// What the cluster said, so that it is asked once for each Secret.
-    seen: BTreeMap<String, Known>,
+    /// Sorted: a map is a good deal more code.
+    seen: Vec<(String, Known)>,
     findings: &'f mut Vec<Finding<'a>>,
 }
 
@@ -173,11 +169,12 @@ impl<'a> Legacy<'_, 'a, '_> {
     }
 
     fn look_up(&mut self, name: &str) -> Known {
-        if let Some(known) = self.seen.get(name) {
+        let place = self.seen.binary_search_by(|(seen, _)| (**seen).cmp(name));
+        if let Some((_, known)) = place.ok().and_then(|i| self.seen.get(i)) {
             return known.clone();
         }
         let known = lookup::secret(self.context.cluster, self.context.namespace, name);
-        self.seen.insert(name.to_owned(), known.clone());
+        self.seen.insert(place.unwrap_or_else(|i| i), (name.to_owned(), known.clone()));
         known
     }
 
@@ -215,8 +212,7 @@ impl<'a> Legacy<'_, 'a, '_> {
     fn replacement(&self, secret: &SecretVolumeSource) -> Option<String> {
         let settings = self.context.settings;
         let seconds = settings.lifetime_to_set(settings.bound(""));
-        let projected = projected(secret, seconds)?;
-        Some(format!("\"projected\":{}", serde_json::to_string(&projected).ok()?))
+        Some(format!("\"projected\":{}", projected(secret, seconds)?))
     }
 }
 
@@ -270,7 +266,9 @@ fn files<'s>(secret: &'s SecretVolumeSource, default_mode: i64) -> Option<Vec<Fi
     items.iter().map(file).collect()
 }
 
-fn projected(secret: &SecretVolumeSource, seconds: i64) -> Option<ProjectedVolumeSource> {
+/// The projected volume that shows the same files, as JSON. Tests read it with Kubernetes' types,
+/// which would make a good part of the module if they wrote it.
+fn projected(secret: &SecretVolumeSource, seconds: i64) -> Option<String> {
     let default_mode = secret.default_mode.or(DEFAULT_MODE)?;
     let files = files(secret, default_mode)?;
     // A token has no mode of its own in a projected volume, it always gets the volume's.
@@ -279,56 +277,45 @@ fn projected(secret: &SecretVolumeSource, seconds: i64) -> Option<ProjectedVolum
     if modes.any(|other| other != mode) {
         return None;
     }
-    let sources: Option<Vec<_>> = files.iter().map(|file| source(file, mode, seconds)).collect();
-    Some(ProjectedVolumeSource {
-        default_mode: Some(mode.try_into().ok()?),
-        sources: Some(sources?),
-    })
+    let mut sources = String::new();
+    for file in &files {
+        if !sources.is_empty() {
+            sources.push(',');
+        }
+        sources += &source(file, mode, seconds)?;
+    }
+    let mode = i32::try_from(mode).ok()?;
+    Some(format!(r#"{{"defaultMode":{mode},"sources":[{sources}]}}"#))
 }
 
 /// What shows a file of the Secret, as the API server's own volume does
 /// (`plugin/pkg/admission/serviceaccount`, `TokenVolumeSource`).
-fn source(file: &File, default_mode: i64, seconds: i64) -> Option<VolumeProjection> {
-    let path = file.path.to_owned();
-    let mode = if file.mode == default_mode { None } else { Some(file.mode.try_into().ok()?) };
-    let mut source = VolumeProjection::default();
-    match file.key {
+fn source(file: &File, default_mode: i64, seconds: i64) -> Option<String> {
+    let path = serde_json::to_string(file.path).ok()?;
+    let mode = if file.mode == default_mode {
+        String::new()
+    } else {
+        format!(r#""mode":{},"#, i32::try_from(file.mode).ok()?)
+    };
+    Some(match file.key {
         "token" => {
-            source.service_account_token = Some(ServiceAccountTokenProjection {
-                expiration_seconds: Some(seconds),
-                path,
-                ..ServiceAccountTokenProjection::default()
-            });
+            format!(r#"{{"serviceAccountToken":{{"expirationSeconds":{seconds},"path":{path}}}}}"#)
         }
-        "ca.crt" => {
-            source.config_map = Some(ConfigMapProjection {
-                name: "kube-root-ca.crt".to_owned(),
-                items: Some(vec![KeyToPath { key: "ca.crt".to_owned(), path, mode }]),
-                ..ConfigMapProjection::default()
-            });
-        }
-        "namespace" => {
-            let field = ObjectFieldSelector {
-                api_version: Some("v1".to_owned()),
-                field_path: "metadata.namespace".to_owned(),
-            };
-            let file = DownwardAPIVolumeFile {
-                path,
-                mode,
-                field_ref: Some(field),
-                ..DownwardAPIVolumeFile::default()
-            };
-            source.downward_api = Some(DownwardAPIProjection { items: Some(vec![file]) });
-        }
+        "ca.crt" => format!(
+            r#"{{"configMap":{{"items":[{{"key":"ca.crt",{mode}"path":{path}}}],"name":"kube-root-ca.crt"}}}}"#
+        ),
+        "namespace" => format!(
+            r#"{{"downwardAPI":{{"items":[{{"fieldRef":{{"apiVersion":"v1","fieldPath":"metadata.namespace"}},{mode}"path":{path}}}]}}}}"#
+        ),
         _ => return None,
-    }
-    Some(source)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::tests::findings;
     use super::{is_token_path, owner_by_name};
+    use k8s_openapi::api::core::v1::ProjectedVolumeSource;
     use serde_json::{Value, json};
 
     #[test]
@@ -524,6 +511,9 @@ mod tests {
             };
             let mended: Value = serde_json::from_str(&found[0].1).unwrap();
             let projected = json!({ "defaultMode": mode, "sources": sources });
+            // Kubernetes' own type has all these members under these names.
+            let typed: ProjectedVolumeSource = serde_json::from_value(projected.clone()).unwrap();
+            assert_eq!(serde_json::to_value(typed).unwrap(), projected);
             let volume = json!({ "name": "v", "projected": projected, "later": 1 });
             assert_eq!(mended["volumes"][0], volume, "{secret}");
             assert_eq!(findings(super::RULE, &found[0].1, "{}"), [], "{secret}");
