@@ -171,6 +171,14 @@ impl<'a> Reader<'a> {
         Ok(self.at)
     }
 
+    /// Goes on after a text that is known to be a value, if it stands here.
+    pub fn take_known(&mut self, value: &'a str) -> bool {
+        let rest = self.text.get(self.at..).and_then(|rest| rest.get(..value.len()));
+        let stands_here = rest.is_some_and(|rest| std::ptr::eq(rest, value));
+        self.at += if stands_here { value.len() } else { 0 };
+        stands_here
+    }
+
     /// The text from a place to here.
     pub fn since(&self, place: usize) -> &'a str {
         self.text.get(place..self.at).unwrap_or_default()

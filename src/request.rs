@@ -10,6 +10,7 @@ use crate::json::{
 use crate::objects::{CronJob, CsiDriver, PodTemplate, Secret, TokenRequest, Workload};
 use crate::pod_spec::{Container, Pod};
 use crate::reader::{Error, Form, Reader};
+use crate::settings::Settings;
 use crate::target::Kind;
 use std::borrow::Cow;
 
@@ -23,12 +24,12 @@ pub struct Payload<'a> {
 }
 
 impl<'a> Payload<'a> {
-    /// Reads a payload. The object isn't looked at when the request's namespace is one that
-    /// `exempts`, and comes before the object.
+    /// Reads a payload. The object isn't looked at when `early` settings exempt the request's
+    /// namespace, and that comes before the object.
     ///
     /// # Errors
     /// When the text isn't JSON, or a member stands there twice.
-    pub fn read(text: &'a str, exempts: &dyn Fn(&str) -> bool) -> Result<Read<Self>, Error> {
+    pub fn read(text: &'a str, early: Option<Early<'_, 'a>>) -> Result<Read<Self>, Error> {
         let mut reader = Reader::new(text);
         let reader = &mut reader;
         let form = reader.form()?;
@@ -41,10 +42,14 @@ impl<'a> Payload<'a> {
         reader.object(&mut |reader, key| match &**key {
             "request" if !payload.request.is_absent() => Err(twice(reader, key)),
             "request" if reader.form()? == Form::Object => {
-                payload.request = Read::Is(Request::read(reader, exempts)?);
+                payload.request = Read::Is(Request::read(reader, early)?);
                 Ok(())
             }
             "settings" if !payload.settings.is_absent() => Err(twice(reader, key)),
+            "settings" if early.is_some_and(|early| reader.take_known(early.text)) => {
+                payload.settings = Lazy::whole(early.map_or("null", |early| early.text));
+                Ok(())
+            }
             "settings" => payload.settings.read_text(reader),
             _ => reader.skip(),
         })?;
@@ -55,9 +60,37 @@ impl<'a> Payload<'a> {
     /// The text of the settings where policy-server and kwctl write it, at the end. A payload
     /// that ends otherwise gives some other text, or none: compare it with what is read.
     pub fn settings_at_end(text: &'a str) -> Option<&'a str> {
-        let member = |(at, _)| text.get(at..)?.strip_prefix(",\"settings\":");
-        text.rmatch_indices(',').find_map(member)?.strip_suffix('}')
+        const KEY: &[u8] = b",\"settings\":";
+        let mut at = text.len().checked_sub(KEY.len())?;
+        loop {
+            let found = text.as_bytes().get(at..)?;
+            if found.starts_with(KEY) {
+                return text.get(at + KEY.len()..)?.strip_suffix('}');
+            }
+            // How far back the key can be at the nearest, when it has this byte in it
+            // (Boyer, Moore and Horspool's search, from the end).
+            at = at.checked_sub(match found.first()? {
+                b'"' => 1,
+                b's' => 2,
+                b'e' => 3,
+                b't' => 4,
+                b'i' => 6,
+                b'n' => 7,
+                b'g' => 8,
+                b':' => 11,
+                _ => KEY.len(),
+            })?;
+        }
     }
+}
+
+/// The settings, when they were read before the rest of the payload.
+#[derive(Debug, Clone, Copy)]
+pub struct Early<'e, 'a> {
+    /// Their text in the payload. It is JSON: it needn't be read again.
+    pub text: &'a str,
+    /// What it says.
+    pub settings: &'e Settings<'a>,
 }
 
 /// `admission.k8s.io/v1 AdmissionRequest`
@@ -205,7 +238,10 @@ impl<'a> Object<'a> {
 }
 
 impl<'a> Request<'a> {
-    fn read(reader: &mut Reader<'a>, exempts: &dyn Fn(&str) -> bool) -> Result<Self, Error> {
+    fn read(reader: &mut Reader<'a>, early: Option<Early<'_, 'a>>) -> Result<Self, Error> {
+        let exempts = |namespace: &str| {
+            early.is_some_and(|early| early.settings.exempts_namespace(namespace))
+        };
         let mut request = Self::default();
         let mut later = Lazy::default();
         reader.object(&mut |reader, key| match &**key {

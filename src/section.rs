@@ -62,11 +62,11 @@ pub trait Section<'a> {
     /// The names of its members.
     fn names(&self) -> &'static [&'static str];
 
-    /// Those that have to be there.
-    fn required(&self) -> &'static [&'static str];
+    /// The bits of those that have to be there.
+    fn required(&self) -> u32;
 
-    /// The member with a name.
-    fn setting(&mut self, name: &str) -> Option<&mut dyn Setting<'a>>;
+    /// The member with a name, and its bit.
+    fn setting(&mut self, name: &str) -> Option<(u32, &mut dyn Setting<'a>)>;
 }
 
 /// Says which members of a type are settings, and which of them have to be there.
@@ -75,20 +75,29 @@ macro_rules! section {
         $name:ident$(<$a:lifetime>)? { $( $key:literal => $member:ident, )* }
         $( required $( $required:literal ),+ )?
     ) => {
+        impl$(<$a>)? $name$(<$a>)? {
+            const NAMES: &'static [&'static str] = &[$( $key ),*];
+        }
+
         impl<'a> $crate::section::Section<'a> for $name$(<$a>)? {
             fn names(&self) -> &'static [&'static str] {
-                &[$( $key ),*]
+                Self::NAMES
             }
 
-            fn required(&self) -> &'static [&'static str] {
-                &[$( $( $required ),+ )?]
+            fn required(&self) -> u32 {
+                const { 0 $( $( | $crate::section::bit(Self::NAMES, $required) )+ )? }
             }
 
-            fn setting(&mut self, name: &str) -> Option<&mut dyn $crate::section::Setting<'a>> {
-                match name {
-                    $( $key => Some(&mut self.$member), )*
-                    _ => None,
-                }
+            fn setting(
+                &mut self,
+                name: &str,
+            ) -> Option<(u32, &mut dyn $crate::section::Setting<'a>)> {
+                Some(match name {
+                    $( $key => {
+                        (const { $crate::section::bit(Self::NAMES, $key) }, &mut self.$member)
+                    } )*
+                    _ => return None,
+                })
             }
         }
 
@@ -120,28 +129,51 @@ pub fn read_section<'a>(
         problems.wrong(&Named(at), reader.raw()?, format_args!("an object"));
         return Ok(());
     }
-    let (mut seen, mut missing) = (Vec::new(), section.required().to_vec());
+    // A bit for each name: which were there, and which weren't `null`.
+    let (mut there, mut set) = (0_u32, 0_u32);
+    let names = section.names();
     reader.object(&mut |reader, key| {
         let at = at.member(key);
-        let Some(setting) = section.setting(key) else {
-            let nearest = nearest(key, section.names());
+        let Some((bit, setting)) = section.setting(key) else {
+            let nearest = nearest(key, names);
             problems.report(&at, format_args!("is not a setting; the nearest one is {nearest}"));
             return reader.skip();
         };
-        if seen.contains(key) {
+        if there & bit != 0 {
             problems.report(&at, format_args!("is there twice"));
         }
-        seen.push(key.clone());
+        there |= bit;
         if reader.form()? == Form::Null {
             return reader.skip();
         }
-        missing.retain(|name| name != key);
+        set |= bit;
         setting.read(reader, &at, problems)
     })?;
-    for name in missing {
-        problems.report(&at.member(name), format_args!("is missing"));
+    let missing = section.required() & !set;
+    for (i, name) in names.iter().enumerate() {
+        if missing & 1 << i != 0 {
+            problems.report(&at.member(name), format_args!("is missing"));
+        }
     }
     Ok(())
+}
+
+/// The bit that stands for one of at most 32 names; for another one this doesn't compile.
+pub const fn bit(names: &[&str], name: &str) -> u32 {
+    let mut index = 0;
+    while !is_same(names[index], name) {
+        index += 1;
+    }
+    1 << index
+}
+
+const fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let mut index = 0;
+    while index < one.len() && index < other.len() && one[index] == other[index] {
+        index += 1;
+    }
+    index == one.len() && index == other.len()
 }
 
 /// Reads a whole text as settings; `null` leaves them as they are.
@@ -269,10 +301,16 @@ pub fn choose<'a>(
     at: &Path,
     problems: &mut Problems,
 ) -> Result<Cow<'a, str>, Error> {
-    let text = reader.raw()?;
-    let name = string(text).unwrap_or_default();
+    let place = reader.place()?;
+    let mut name = Cow::default();
+    if reader.form()? == Form::Text {
+        name = reader.string()?;
+    } else {
+        reader.skip()?;
+    }
     if !names.contains(&&*name) {
-        problems.wrong(at, text, format_args!("one of {}", Joined(names, ", ")));
+        let expected = format_args!("one of {}", Joined(names, ", "));
+        problems.wrong(at, reader.since(place), expected);
     }
     Ok(name)
 }

@@ -330,9 +330,8 @@ impl<'a> Settings<'a> {
     /// The settings for a namespace: the first override that is about it counts.
     #[must_use]
     pub fn for_namespace(mut self, namespace: &str) -> Self {
-        let mut overrides = std::mem::take(&mut self.overrides).into_iter();
-        let about = |it: &Override| !namespace.is_empty() && any(&it.namespaces, namespace);
-        if let Some(found) = overrides.find(about) {
+        let about = |it: &&Override| !namespace.is_empty() && any(&it.namespaces, namespace);
+        if let Some(found) = self.overrides.iter().find(about) {
             self.mode = found.mode.unwrap_or(self.mode);
             let seconds = found.max_expiration_seconds;
             self.max_expiration_seconds = seconds.unwrap_or(self.max_expiration_seconds);

@@ -4,7 +4,7 @@ use crate::json::{Joined, Lazy, Misread, Path, Read};
 use crate::lookup::{Cluster, Host};
 use crate::pod_spec::Pod;
 use crate::reader::Error;
-use crate::request::{Payload, Request};
+use crate::request::{Early, Payload, Request};
 use crate::response::{Annotations, Event, Response};
 use crate::rules::{self, Context, Finding, Remedy};
 use crate::settings::{Mode, Settings};
@@ -37,21 +37,18 @@ pub fn with_cluster(payload: &[u8], cluster: &dyn Cluster) -> CallResult {
 /// The payload and the settings in it. The settings are read first, if they are where they should
 /// be: what is exempt needn't be read.
 fn read(text: &str) -> Result<(Read<Payload<'_>>, Result<Settings<'_>, String>), Error> {
-    let early = Payload::settings_at_end(text);
-    let settings = early.map(Settings::read);
-    let exempts = |namespace: &str| {
-        settings
-            .as_ref()
-            .is_some_and(|it| it.as_ref().is_ok_and(|it| it.exempts_namespace(namespace)))
-    };
-    let payload = Payload::read(text, &exempts)?;
-    let found = payload.get().and_then(|payload| payload.settings.text());
-    let same = early.zip(found).is_some_and(|(early, found)| std::ptr::eq(early, found));
-    match settings {
-        Some(settings) if same => Ok((payload, settings)),
-        // They were not: all over again, without an exemption that nobody granted.
-        _ => Ok((Payload::read(text, &|_| false)?, Settings::read(found.unwrap_or("null")))),
+    let at_end = Payload::settings_at_end(text);
+    if let Some((at, settings)) = at_end.and_then(|at| Some((at, Settings::read(at).ok()?))) {
+        let payload = Payload::read(text, Some(Early { text: at, settings: &settings }))?;
+        let found = payload.get().and_then(|payload| payload.settings.text());
+        if found.is_some_and(|found| std::ptr::eq(found, at)) {
+            return Ok((payload, Ok(settings)));
+        }
     }
+    // They are not, or they are wrong: all over again, without an exemption that nobody granted.
+    let payload = Payload::read(text, None)?;
+    let found = payload.get().and_then(|payload| payload.settings.text());
+    Ok((payload, Settings::read(found.unwrap_or("null"))))
 }
 
 fn unreadable(path: &str, message: String) -> Finding<'static> {

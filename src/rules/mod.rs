@@ -243,7 +243,7 @@ mod tests {
         settings: &str,
         remedy: impl Fn(Finding) -> String,
     ) -> Vec<(String, String)> {
-        let payload: Payload = match Payload::read(payload, &|_| false).unwrap() {
+        let payload: Payload = match Payload::read(payload, None).unwrap() {
             Read::Is(payload) => payload,
             other => panic!("{other:?}"),
         };
