@@ -170,22 +170,51 @@ impl<'a, E: Json<'a> + Default> FromJson<'a> for Vec<E> {
     const FORM: Form = Form::List;
 
     fn fill(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
-        reader.list(&mut |reader| {
-            self.push(E::default());
-            self.last_mut().map_or(Ok(()), |element| element.read(reader))
-        })
+        read_elements(self, reader)
     }
 
     fn misreads_below(&self, at: &Path, report: &mut Vec<Misread>) {
-        for (i, element) in self.iter().enumerate() {
-            element.misreads(&at.element(i), report);
-        }
+        elements_misreads(self, at, report);
+    }
+}
+
+/// A list whose elements are read one by one.
+trait Elements<'a> {
+    /// A new element at the end.
+    fn add(&mut self) -> &mut dyn Json<'a>;
+
+    /// The element at an index.
+    fn at(&self, index: usize) -> Option<&dyn Json<'a>>;
+}
+
+impl<'a, E: Json<'a> + Default> Elements<'a> for Vec<E> {
+    fn add(&mut self) -> &mut dyn Json<'a> {
+        self.push_mut(E::default())
+    }
+
+    fn at(&self, index: usize) -> Option<&dyn Json<'a>> {
+        Some(self.get(index)?)
+    }
+}
+
+fn read_elements<'a>(list: &mut dyn Elements<'a>, reader: &mut Reader<'a>) -> Result<(), Error> {
+    reader.list(&mut |reader| list.add().read(reader))
+}
+
+fn elements_misreads(list: &dyn Elements, at: &Path, report: &mut Vec<Misread>) {
+    let mut i = 0;
+    while let Some(element) = list.at(i) {
+        element.misreads(&at.element(i), report);
+        i += 1;
     }
 }
 
 impl<'a, T: FromJson<'a>> Json<'a> for Read<T> {
     fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
-        match other_than(T::FORM, reader)? {
+        let found = other_than(T::FORM, reader)?;
+        // Nobody reads it twice; to know it spares the code that frees what was there.
+        let Self::Absent = self else { return Ok(()) };
+        match found {
             None => {
                 *self = Self::Is(T::default());
                 // Filled where it stays: some of these are large.

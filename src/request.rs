@@ -327,3 +327,38 @@ impl Request<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Payload;
+
+    #[test]
+    fn settings_at_the_end() {
+        for (payload, expected) in [
+            (r#"{"request":{},"settings":{}}"#, Some("{}")),
+            (r#"{"request":{},"settings":{"a":[1,2]}}"#, Some(r#"{"a":[1,2]}"#)),
+            (r#"{"request":{"settings":{}},"settings":null}"#, Some("null")),
+            // A key that is almost the one, at each distance from the end.
+            (r#"{"a":0,"settings":"ings","settings":}"#, Some("")),
+            (
+                r#"{"a":0,"settings":[",","\"settings","t","e"]}"#,
+                Some(r#"[",","\"settings","t","e"]"#),
+            ),
+            (r#"{"a":0,"settings":",\"settings\":"}"#, Some(r#"",\"settings\":""#)),
+            // Somebody else's text: it is compared with what is read.
+            (r#"{"request":{"a":"x,"settings":1}}"#, Some("1}")),
+            (r#"{"request":{}, "settings":{}}"#, None),
+            (r#"{"settings":{},"request":{}}"#, None),
+            (r#"{"request":{},"settings":{}} "#, None),
+            (r#","settings":"#, None),
+            ("", None),
+        ] {
+            assert_eq!(Payload::settings_at_end(payload), expected, "{payload}");
+        }
+        for length in 0..40 {
+            let settings = format!("\"{}\"", "tings\u{e9}".repeat(length));
+            let payload = format!(r#"{{"request":{{}},"settings":{settings}}}"#);
+            assert_eq!(Payload::settings_at_end(&payload), Some(&*settings));
+        }
+    }
+}

@@ -207,19 +207,46 @@ impl<'a, T: Setting<'a> + Default> Setting<'a> for Vec<T> {
         at: &Path,
         problems: &mut Problems,
     ) -> Result<(), Error> {
-        if reader.form()? != Form::List {
-            problems.wrong(at, reader.raw()?, format_args!("a list"));
-            return Ok(());
-        }
-        self.clear();
-        reader.list(&mut |reader| {
-            let at = at.element(self.len());
-            let mut element = T::default();
-            element.read(reader, &at, problems)?;
-            self.push(element);
-            Ok(())
-        })
+        read_list(self, reader, at, problems)
     }
+}
+
+/// A list among the settings.
+trait List<'a> {
+    /// Takes the default elements out.
+    fn clear(&mut self);
+
+    /// A new element at the end.
+    fn add(&mut self) -> &mut dyn Setting<'a>;
+}
+
+impl<'a, T: Setting<'a> + Default> List<'a> for Vec<T> {
+    fn clear(&mut self) {
+        self.clear();
+    }
+
+    fn add(&mut self) -> &mut dyn Setting<'a> {
+        self.push_mut(T::default())
+    }
+}
+
+fn read_list<'a>(
+    list: &mut dyn List<'a>,
+    reader: &mut Reader<'a>,
+    at: &Path,
+    problems: &mut Problems,
+) -> Result<(), Error> {
+    if reader.form()? != Form::List {
+        problems.wrong(at, reader.raw()?, format_args!("a list"));
+        return Ok(());
+    }
+    list.clear();
+    let mut i = 0;
+    reader.list(&mut |reader| {
+        let at = at.element(i);
+        i += 1;
+        list.add().read(reader, &at, problems)
+    })
 }
 
 impl<'a> Setting<'a> for Cow<'a, str> {

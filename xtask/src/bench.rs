@@ -16,10 +16,10 @@ const EXEMPT: f64 = 1.2;
 const FLAT: f64 = 1.3;
 /// A thousand names in the settings, as a multiple of the baseline, which only parses them.
 const SETTINGS: f64 = 1.0;
-/// A thousand overrides likewise. The goal is 1; this keeps what is reached.
-const OVERRIDES: f64 = 2.1;
-/// The module's size, in bytes. The goal is 200 kB; this keeps what is reached.
-const SIZE: usize = 370_000;
+/// The module's size, in bytes.
+const SIZE: usize = 200_000;
+/// What the host needs to compile it, as a part of the baseline's.
+const COMPILE: f64 = 0.2;
 /// The linear memory, in bytes, beside what the payload and one copy of it need.
 const MEMORY: usize = 256 * 1024;
 
@@ -49,7 +49,7 @@ struct Table {
 }
 
 pub fn bench(args: &Args) -> Result<()> {
-    let load = |name: &str| Counted::load(&args.modules.join(name));
+    let load = |name: &str| Counted::load_timed(&args.modules.join(name));
     let modules = Modules {
         policy: load("bound_service_account_tokens.wasm")?,
         floor: load("bench_floor.wasm")?,
@@ -125,15 +125,11 @@ impl Table {
         for (number, payload) in payloads {
             let name = format!("{number} {name}");
             let one = std::slice::from_ref(payload);
-            costs.push((*number, self.row(modules, &name, one, None)?));
+            costs.push(self.row(modules, &name, one, None)?);
         }
-        // What a call costs whatever its size says nothing about growth.
-        let large: Vec<_> = costs.iter().filter(|(n, _)| *n >= 10).map(|(_, it)| *it).collect();
-        let most = large.iter().copied().fold(0.0, f64::max);
-        let least = large.iter().copied().fold(f64::INFINITY, f64::min);
-        let first = costs.first().map_or(most, |(_, cost)| *cost);
+        let most = costs.iter().copied().fold(0.0, f64::max);
+        let least = costs.iter().copied().fold(f64::INFINITY, f64::min);
         self.check(&format!("growth of {name}"), most / least, FLAT);
-        self.check(&format!("growth of {name} from 1"), most / first, FLAT);
         Ok(())
     }
 
@@ -142,15 +138,15 @@ impl Table {
         let names: Vec<_> = (0..1000).map(|i| format!("namespace-{i}")).collect();
         let overrides: Vec<_> =
             names.iter().map(|name| json!({ "namespaces": [name], "mode": "warn" })).collect();
-        for (name, settings, limit) in [
-            ("1000 exempt namespaces", json!({ "exemptNamespaces": names }), SETTINGS),
-            ("1000 overrides", json!({ "overrides": overrides }), OVERRIDES),
+        for (name, settings) in [
+            ("1000 exempt namespaces", json!({ "exemptNamespaces": names })),
+            ("1000 overrides", json!({ "overrides": overrides })),
         ] {
             let payloads = [payload(pod, &settings)];
             self.row(modules, name, &payloads, None)?;
             let policy = instructions(&modules.policy, &payloads)?;
             let typed = instructions(&modules.typed, &payloads)?;
-            self.check(&format!("{name}, of the baseline"), ratio(policy, typed), limit);
+            self.check(&format!("{name}, of the baseline"), ratio(policy, typed), SETTINGS);
         }
         Ok(())
     }
@@ -164,8 +160,8 @@ impl Table {
         {
             println!("| {name} | {} | {:.2?} | {:.2} |", it.size, it.compile_time, part(it));
         }
-        self.check("size", ratio(modules.policy.size, SIZE), 1.0);
-        // The time is for people to read: a busy machine must not fail the check.
+        self.check("size, of 200 kB", ratio(modules.policy.size, SIZE), 1.0);
+        self.check("time to compile, of the baseline's", part(&modules.policy), COMPILE);
     }
 
     fn memory(&mut self, modules: &Modules, pod: &AdmissionRequest) -> Result<()> {
