@@ -28,7 +28,8 @@ artifacthub-pkg.yml: policy-metadata.yml questions-ui.yml
 	cargo xtask artifacthub
 
 .PHONY: bench
-bench: ## Instructions and size of the module, against a floor and a baseline
+bench: ## Time, instructions and size, against a floor and a baseline
+	cargo bench --bench requests $(if $(CHECK),-- --test)
 	scripts/build-wasm.sh bound-service-account-tokens
 	CARGO_PROFILE_RELEASE_OPT_LEVEL=3 scripts/build-wasm.sh bench-floor bench-typed
 	cargo xtask bench $(if $(CHECK),--check)

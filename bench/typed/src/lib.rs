@@ -10,7 +10,7 @@ use wapc_guest::{CallResult, register_function};
 
 /// Registers the policy's function.
 #[allow(unsafe_code, reason = "the waPC host looks the function up by its name")]
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub extern "C" fn wapc_init() {
     register_function("validate", validate);
 }
@@ -34,7 +34,11 @@ impl Validatable for Settings {
     }
 }
 
-fn validate(payload: &[u8]) -> CallResult {
+/// Decides about one admission request.
+///
+/// # Errors
+/// When the payload can't be read.
+pub fn validate(payload: &[u8]) -> CallResult {
     let request = ValidationRequest::<Settings>::new(payload)?;
     if request.settings.exempt_namespaces.contains(&request.request.namespace) {
         return accept_request();
