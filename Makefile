@@ -27,6 +27,10 @@ annotated-policy.wasm: policy.wasm policy-metadata.yml README.md
 artifacthub-pkg.yml: policy-metadata.yml questions-ui.yml
 	cargo xtask artifacthub
 
+.PHONY: push
+push: annotated-policy.wasm ## Push the annotated module to IMAGE, over plain http if INSECURE names its registry
+	cargo xtask push $(if $(INSECURE),--insecure-registry $(INSECURE)) $(IMAGE)
+
 .PHONY: bench
 bench: ## Time, instructions and size, against a floor and a baseline
 	cargo bench --bench requests $(if $(CHECK),-- --test)
@@ -51,8 +55,9 @@ lint: ## Formatting, clippy, the files that are made of others, and the dependen
 
 .PHONY: e2e
 e2e: annotated-policy.wasm ## End-to-end tests on the annotated module
-	@scripts/install-bats.sh
-	bats --print-output-on-failure e2e.bats
+	@scripts/install-e2e.sh
+	cargo build --quiet --locked --package xtask --package xtask-registry
+	bats --print-output-on-failure e2e.bats registry.bats
 
 .PHONY: verify-reproducible
 verify-reproducible: ## Build the module in two folders and compare the bytes

@@ -8,5 +8,5 @@ if ! { command -v cargo-deny && command -v cargo-machete; } >/dev/null; then
   echo "lint: installing cargo-deny and cargo-machete into target/tools, which takes minutes" >&2
   cargo install --quiet --debug --locked --root target/tools cargo-deny@0.20.2 cargo-machete@0.9.2
 fi
-cargo deny --log-level error check licenses bans sources
+cargo deny --workspace --log-level error check licenses bans sources
 cargo machete

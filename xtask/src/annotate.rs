@@ -2,15 +2,13 @@
 //! (`crates/policy-evaluator/src/policy_metadata.rs` in kubewarden/kubewarden-controller).
 
 use crate::host::Module;
+use crate::section::{SECTION, section};
 use anyhow::{Context, Result, bail, ensure};
 use kubewarden_policy_sdk::metadata::ProtocolVersion;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use wasm_encoder::Encode;
-
-/// The name of the section.
-const SECTION: &str = "io.kubewarden.metadata";
 
 /// The annotations without which a policy can't be presented.
 const REQUIRED: [&str; 9] = [
@@ -171,16 +169,4 @@ pub fn annotate(args: &Args) -> Result<()> {
     wasm_encoder::CustomSection { name: SECTION.into(), data: data.into() }.encode(&mut wasm);
     std::fs::write(&args.output_path, wasm)
         .with_context(|| format!("cannot write {}", args.output_path.display()))
-}
-
-/// The metadata section of a module.
-fn section(wasm: &[u8]) -> Result<Option<&[u8]>> {
-    for payload in wasmparser::Parser::new(0).parse_all(wasm) {
-        if let wasmparser::Payload::CustomSection(section) = payload?
-            && section.name() == SECTION
-        {
-            return Ok(Some(section.data()));
-        }
-    }
-    Ok(None)
 }

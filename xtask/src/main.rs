@@ -9,9 +9,12 @@ mod fuel;
 mod host;
 mod replay;
 mod run;
+mod section;
 mod validate;
 
 use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::process::ExitCode;
 
 #[derive(Parser)]
 #[command(about = "Runs and annotates the policy's module, as kwctl does")]
@@ -34,15 +37,51 @@ enum Command {
     Artifacthub(artifacthub::Args),
     /// Counts the instructions of the module, against a floor and a baseline
     Bench(bench::Args),
+    /// Pushes the annotated module to an OCI registry
+    #[command(disable_help_flag = true)]
+    Push(Rest),
+    /// Pulls a module from an OCI registry
+    #[command(disable_help_flag = true)]
+    Pull(Rest),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+/// Arguments for another program.
+#[derive(clap::Args)]
+struct Rest {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
+}
+
+impl Rest {
+    /// Runs `xtask-registry`, which is a program of its own: a minute of dependencies that nobody
+    /// needs who only wants to try the policy.
+    fn run(self, command: &str) -> anyhow::Result<ExitCode> {
+        let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
+        let status = std::process::Command::new(cargo)
+            .args(["run", "--quiet", "--locked", "--package", "xtask-registry", "--", command])
+            .args(self.arguments)
+            .status()?;
+        Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+fn main() -> ExitCode {
+    run(Cli::parse().command).unwrap_or_else(|e| {
+        eprintln!("Error: {e:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Push(rest) => return rest.run("push"),
+        Command::Pull(rest) => return rest.run("pull"),
         Command::Run(args) => run::run(&args),
         Command::Artifacthub(args) => artifacthub::artifacthub(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::Validate(args) => validate::validate(&args),
         Command::Imports(args) => validate::imports(&args),
         Command::Annotate(args) => annotate::annotate(&args),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
