@@ -52,12 +52,17 @@ lint: ## Formatting, clippy, the files that are made of others, and the dependen
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	cargo xtask artifacthub --check
 	@scripts/lint-dependencies.sh
+	@scripts/lint-workflows.sh
 
 .PHONY: e2e
 e2e: annotated-policy.wasm ## End-to-end tests on the annotated module
 	@scripts/install-e2e.sh
 	cargo build --quiet --locked --package xtask --package xtask-registry
-	bats --print-output-on-failure e2e.bats registry.bats
+	bats --print-output-on-failure e2e.bats registry.bats release.bats
+
+.PHONY: sbom
+sbom: ## The module's bill of materials, policy-sbom.cdx.json
+	@scripts/sbom.sh
 
 .PHONY: verify-reproducible
 verify-reproducible: ## Build the module in two folders and compare the bytes

@@ -160,13 +160,75 @@ pub fn annotate(args: &Args) -> Result<()> {
             .with_context(|| format!("cannot read {}", path.display()))?;
         metadata.annotations.insert("io.kubewarden.policy.usage".to_owned(), usage);
     }
-    let mut wasm = std::fs::read(&args.policy)?;
+    let wasm = std::fs::read(&args.policy)?;
     if section(&wasm)?.is_some() {
         bail!("{} is annotated already", args.policy.display());
     }
-    let data = serde_json::to_vec(&metadata)?;
+    std::fs::write(&args.output_path, annotated(wasm, &metadata)?)
+        .with_context(|| format!("cannot write {}", args.output_path.display()))
+}
+
+/// The module with its metadata in it.
+fn annotated(mut wasm: Vec<u8>, metadata: &Metadata) -> Result<Vec<u8>> {
+    let data = serde_json::to_vec(metadata)?;
     wasm_encoder::SectionId::Custom.encode(&mut wasm);
     wasm_encoder::CustomSection { name: SECTION.into(), data: data.into() }.encode(&mut wasm);
-    std::fs::write(&args.output_path, wasm)
-        .with_context(|| format!("cannot write {}", args.output_path.display()))
+    Ok(wasm)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    #[test]
+    fn every_field_of_the_metadata_is_in_the_module() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policy-metadata.yml");
+        let mut metadata = Metadata::load(&file).unwrap();
+        let usage = metadata.annotations.insert("usage".to_owned(), "# a\n\"b\"".to_owned());
+        assert_eq!(usage, None);
+        let empty = b"\0asm\x01\0\0\0".to_vec();
+        let wasm = annotated(empty.clone(), &metadata).unwrap();
+        assert!(wasm.starts_with(&empty));
+        wasmparser::validate(&wasm).unwrap();
+
+        let written: Value = serde_json::from_slice(section(&wasm).unwrap().unwrap()).unwrap();
+        let yaml = std::fs::read_to_string(&file).unwrap();
+        let mut expected: Value = serde_yaml::from_str(&yaml).unwrap();
+        expected["annotations"]["usage"] = "# a\n\"b\"".into();
+        // The module says which protocol it speaks; here nobody asked one.
+        expected["protocolVersion"] = Value::Null;
+        assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn metadata_that_is_incomplete() {
+        let yaml = |rules: &str, annotations: &str| {
+            format!(
+                "{{rules: [{rules}], mutating: true, executionMode: kubewarden-wapc, annotations: {{{annotations}}}}}"
+            )
+        };
+        let rule = "{apiGroups: [''], apiVersions: [v1], resources: [pods], operations: [CREATE]}";
+        let all = REQUIRED.map(|key| format!("{key}: x")).join(", ");
+        for (yaml, expected) in [
+            (yaml("", &all), "rules: there is none"),
+            (yaml(&rule.replace("''", ""), &all), "rules[0].apiGroups: is empty"),
+            (yaml(&rule.replace("CREATE", "CREATE, '*'"), &all), "rules[0].operations: '*' stands"),
+            (
+                yaml(rule, &all.replace("io.artifacthub", "io")),
+                "without io.artifacthub.displayName",
+            ),
+            (yaml(rule, ""), "annotations: without io.kubewarden.policy.title, "),
+        ] {
+            let metadata: Metadata = serde_yaml::from_str(&yaml).unwrap();
+            let error = metadata.check().unwrap_err().to_string();
+            assert!(error.contains(expected), "{yaml}: {error}");
+        }
+        let complete: Metadata = serde_yaml::from_str(&yaml(rule, &all)).unwrap();
+        complete.check().unwrap();
+        assert!(
+            serde_yaml::from_str::<Metadata>(&yaml(rule, &all).replace("mutating", "mutates"))
+                .is_err()
+        );
+    }
 }
