@@ -1,7 +1,8 @@
 //! Edits on the original text of an object: only the members that have to change are written,
 //! every other byte stays as it came.
 
-use crate::json::{Joined, Lazy};
+use crate::json::Lazy;
+use crate::message::Joined;
 use std::fmt::{self, Display};
 
 /// One edit.

@@ -13,6 +13,7 @@ use wapc_guest::{CallResult, register_function};
 pub mod fix;
 pub mod json;
 pub mod lookup;
+pub mod message;
 pub mod objects;
 pub mod pattern;
 pub mod pod_spec;

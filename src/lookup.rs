@@ -1,6 +1,7 @@
 //! What the cluster says about a Secret: its type and whose it is, never its data.
 
-use crate::json::{self, Lazy, Quoted, Read, Text, view};
+use crate::json::{self, Lazy, Read, Text, view};
+use crate::message::Quoted;
 use crate::objects::Secret;
 use serde::Serialize;
 

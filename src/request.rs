@@ -4,9 +4,8 @@
 //! in everything that policy-server and kwctl write; if it ever comes later, the object is read
 //! in a second pass.
 
-use crate::json::{
-    Json, Lazy, List, Misread, Path, Read, Text, View, read_member, twice, view, view_misreads,
-};
+use crate::json::{Json, Lazy, List, Read, Text, View, read_member, twice, view, view_misreads};
+use crate::message::{Misread, Path};
 use crate::objects::{CronJob, CsiDriver, PodTemplate, Secret, TokenRequest, Workload};
 use crate::pod_spec::{Container, Pod};
 use crate::reader::{Error, Form, Reader};

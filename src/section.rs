@@ -2,7 +2,7 @@
 //!
 //! `null` leaves a setting as it is. So does a value of another type, which is a problem.
 
-use crate::json::{Joined, Path, Quoted};
+use crate::message::{Joined, Path, Quoted};
 use crate::reader::{Error, Form, Reader};
 use std::borrow::Cow;
 use std::fmt::{self, Display};
@@ -43,18 +43,32 @@ impl Problems {
     }
 }
 
+/// A value that comes next in the text.
+pub struct Value<'v, 'a> {
+    /// Where it is read from.
+    pub reader: &'v mut Reader<'a>,
+    /// The path of the setting.
+    pub at: &'v Path<'v>,
+    /// Where to report what is wrong with it.
+    pub problems: &'v mut Problems,
+}
+
+impl Value<'_, '_> {
+    /// Skips it, and reports that it isn't what was expected.
+    fn refuse(self, expected: &str) -> Result<(), Error> {
+        let text = self.reader.raw()?;
+        self.problems.wrong(&Named(self.at), text, format_args!("{expected}"));
+        Ok(())
+    }
+}
+
 /// What a setting is read into.
 pub trait Setting<'a> {
     /// Reads a value.
     ///
     /// # Errors
     /// When the text isn't JSON.
-    fn read(
-        &mut self,
-        reader: &mut Reader<'a>,
-        at: &Path,
-        problems: &mut Problems,
-    ) -> Result<(), Error>;
+    fn read(&mut self, value: Value<'_, 'a>) -> Result<(), Error>;
 }
 
 /// An object among the settings.
@@ -104,11 +118,9 @@ macro_rules! section {
         impl<'a> $crate::section::Setting<'a> for $name$(<$a>)? {
             fn read(
                 &mut self,
-                reader: &mut $crate::reader::Reader<'a>,
-                at: &$crate::json::Path,
-                problems: &mut $crate::section::Problems,
+                value: $crate::section::Value<'_, 'a>,
             ) -> Result<(), $crate::reader::Error> {
-                $crate::section::read_section(self, reader, at, problems)
+                $crate::section::read_section(self, value)
             }
         }
     };
@@ -119,16 +131,11 @@ pub(crate) use section;
 ///
 /// # Errors
 /// When the text isn't JSON.
-pub fn read_section<'a>(
-    section: &mut dyn Section<'a>,
-    reader: &mut Reader<'a>,
-    at: &Path,
-    problems: &mut Problems,
-) -> Result<(), Error> {
-    if reader.form()? != Form::Object {
-        problems.wrong(&Named(at), reader.raw()?, format_args!("an object"));
-        return Ok(());
+pub fn read_section<'a>(section: &mut dyn Section<'a>, value: Value<'_, 'a>) -> Result<(), Error> {
+    if value.reader.form()? != Form::Object {
+        return value.refuse("an object");
     }
+    let Value { reader, at, problems } = value;
     // A bit for each name: which were there, and which weren't `null`.
     let (mut there, mut set) = (0_u32, 0_u32);
     let names = section.names();
@@ -147,7 +154,7 @@ pub fn read_section<'a>(
             return reader.skip();
         }
         set |= bit;
-        setting.read(reader, &at, problems)
+        setting.read(Value { reader, at: &at, problems })
     })?;
     let missing = section.required() & !set;
     for (i, name) in names.iter().enumerate() {
@@ -181,7 +188,7 @@ pub fn read<'a>(settings: &mut dyn Setting<'a>, text: &'a str, problems: &mut Pr
     let mut reader = Reader::new(text);
     let read = match reader.form() {
         Ok(Form::Null) => reader.skip(),
-        Ok(_) => settings.read(&mut reader, &Path::OBJECT, problems),
+        Ok(_) => settings.read(Value { reader: &mut reader, at: &Path::OBJECT, problems }),
         Err(e) => Err(e),
     };
     if let Err(e) = read.and_then(|()| reader.end()) {
@@ -190,24 +197,14 @@ pub fn read<'a>(settings: &mut dyn Setting<'a>, text: &'a str, problems: &mut Pr
 }
 
 impl<'a, T: Setting<'a> + Default> Setting<'a> for Option<T> {
-    fn read(
-        &mut self,
-        reader: &mut Reader<'a>,
-        at: &Path,
-        problems: &mut Problems,
-    ) -> Result<(), Error> {
-        self.get_or_insert_default().read(reader, at, problems)
+    fn read(&mut self, value: Value<'_, 'a>) -> Result<(), Error> {
+        self.get_or_insert_default().read(value)
     }
 }
 
 impl<'a, T: Setting<'a> + Default> Setting<'a> for Vec<T> {
-    fn read(
-        &mut self,
-        reader: &mut Reader<'a>,
-        at: &Path,
-        problems: &mut Problems,
-    ) -> Result<(), Error> {
-        read_list(self, reader, at, problems)
+    fn read(&mut self, value: Value<'_, 'a>) -> Result<(), Error> {
+        read_list(self, value)
     }
 }
 
@@ -230,68 +227,46 @@ impl<'a, T: Setting<'a> + Default> List<'a> for Vec<T> {
     }
 }
 
-fn read_list<'a>(
-    list: &mut dyn List<'a>,
-    reader: &mut Reader<'a>,
-    at: &Path,
-    problems: &mut Problems,
-) -> Result<(), Error> {
-    if reader.form()? != Form::List {
-        problems.wrong(at, reader.raw()?, format_args!("a list"));
-        return Ok(());
+fn read_list<'a>(list: &mut dyn List<'a>, value: Value<'_, 'a>) -> Result<(), Error> {
+    if value.reader.form()? != Form::List {
+        return value.refuse("a list");
     }
+    let Value { reader, at, problems } = value;
     list.clear();
     let mut i = 0;
     reader.list(&mut |reader| {
         let at = at.element(i);
         i += 1;
-        list.add().read(reader, &at, problems)
+        list.add().read(Value { reader, at: &at, problems })
     })
 }
 
 impl<'a> Setting<'a> for Cow<'a, str> {
-    fn read(
-        &mut self,
-        reader: &mut Reader<'a>,
-        at: &Path,
-        problems: &mut Problems,
-    ) -> Result<(), Error> {
-        if reader.form()? == Form::Text {
-            *self = reader.string()?;
-        } else {
-            problems.wrong(at, reader.raw()?, format_args!("a string"));
+    fn read(&mut self, value: Value<'_, 'a>) -> Result<(), Error> {
+        if value.reader.form()? != Form::Text {
+            return value.refuse("a string");
         }
+        *self = value.reader.string()?;
         Ok(())
     }
 }
 
 impl<'a> Setting<'a> for bool {
-    fn read(
-        &mut self,
-        reader: &mut Reader<'a>,
-        at: &Path,
-        problems: &mut Problems,
-    ) -> Result<(), Error> {
-        match reader.raw()? {
-            "true" => *self = true,
-            "false" => *self = false,
-            text => problems.wrong(at, text, format_args!("a boolean")),
+    fn read(&mut self, value: Value<'_, 'a>) -> Result<(), Error> {
+        if value.reader.form()? != Form::Boolean {
+            return value.refuse("a boolean");
         }
+        *self = value.reader.raw()? == "true";
         Ok(())
     }
 }
 
 impl<'a> Setting<'a> for i64 {
-    fn read(
-        &mut self,
-        reader: &mut Reader<'a>,
-        at: &Path,
-        problems: &mut Problems,
-    ) -> Result<(), Error> {
-        let text = reader.raw()?;
+    fn read(&mut self, value: Value<'_, 'a>) -> Result<(), Error> {
+        let text = value.reader.raw()?;
         match text.parse() {
             Ok(number) => *self = number,
-            Err(_) => problems.wrong(at, text, format_args!("an integer")),
+            Err(_) => value.problems.wrong(value.at, text, format_args!("an integer")),
         }
         Ok(())
     }
@@ -303,11 +278,9 @@ macro_rules! choice {
         impl<'a> $crate::section::Setting<'a> for $name {
             fn read(
                 &mut self,
-                reader: &mut $crate::reader::Reader<'a>,
-                at: &$crate::json::Path,
-                problems: &mut $crate::section::Problems,
+                value: $crate::section::Value<'_, 'a>,
             ) -> Result<(), $crate::reader::Error> {
-                match &*$crate::section::choose(&[$( $text ),*], reader, at, problems)? {
+                match &*$crate::section::choose(&[$( $text ),*], value)? {
                     $( $text => *self = Self::$value, )*
                     _ => {}
                 }
@@ -322,12 +295,8 @@ pub(crate) use choice;
 ///
 /// # Errors
 /// When the text isn't JSON.
-pub fn choose<'a>(
-    names: &[&str],
-    reader: &mut Reader<'a>,
-    at: &Path,
-    problems: &mut Problems,
-) -> Result<Cow<'a, str>, Error> {
+pub fn choose<'a>(names: &[&str], value: Value<'_, 'a>) -> Result<Cow<'a, str>, Error> {
+    let Value { reader, at, problems } = value;
     let place = reader.place()?;
     let mut name = Cow::default();
     if reader.form()? == Form::Text {

@@ -2,11 +2,11 @@
 //!
 //! Empty settings, and `null`, mean the defaults; so does a member that is `null`.
 
-use crate::json::{Path, Quoted};
+use crate::message::{Path, Quoted};
 use crate::pattern;
-use crate::reader::{Error, Reader};
+use crate::reader::Error;
 use crate::rules::EXTENDED_LIFETIME;
-use crate::section::{self, Problems, Setting, choice, section};
+use crate::section::{self, Problems, Setting, Value, choice, section};
 use kubewarden_policy_sdk::settings::Validatable;
 use std::borrow::Cow;
 use std::fmt;
@@ -402,14 +402,9 @@ impl Validatable for Settings<'_> {
 }
 
 impl<'a> Setting<'a> for AccountPattern<'a> {
-    fn read(
-        &mut self,
-        reader: &mut Reader<'a>,
-        at: &Path,
-        problems: &mut Problems,
-    ) -> Result<(), Error> {
+    fn read(&mut self, value: Value<'_, 'a>) -> Result<(), Error> {
         let mut text = Cow::default();
-        Setting::read(&mut text, reader, at, problems)?;
+        Setting::read(&mut text, value)?;
         *self = Self::from(text);
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! Findings and the mode become a response.
 
-use crate::json::{Joined, Lazy, Misread, Path, Read};
+use crate::json::{Lazy, Read};
 use crate::lookup::{Cluster, Host};
+use crate::message::{Joined, Misread, Path};
 use crate::pod_spec::Pod;
 use crate::reader::Error;
 use crate::request::{Early, Payload, Request};

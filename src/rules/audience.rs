@@ -1,7 +1,7 @@
 //! Tokens are asked for only the audiences that the operator allows.
 
 use super::{Context, Finding, Remedy, token_lifetime::at_token};
-use crate::json::{Joined, Path, Quoted};
+use crate::message::{Joined, Path, Quoted};
 use crate::objects::{CsiDriverSpec, TokenRequestSpec};
 use crate::pod_spec::PodSpec;
 use crate::settings::Settings;

@@ -5,7 +5,8 @@
 
 use super::{Finding, Remedy};
 use crate::fix::{self, Edit, Member};
-use crate::json::{Editable, Int, Joined, Path, Quoted};
+use crate::json::{Editable, Int};
+use crate::message::{Joined, Path, Quoted};
 use crate::pod_spec::{PodSpec, Volume};
 use crate::settings::{GroupRule, PersistentVolumes, Settings};
 

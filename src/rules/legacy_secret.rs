@@ -2,7 +2,7 @@
 //! (`pkg/controller/serviceaccount/tokens_controller.go`) and accept it for ever.
 
 use super::{Context, Finding, Remedy, legacy_token::RULE};
-use crate::json::Quoted;
+use crate::message::Quoted;
 use crate::objects::Secret;
 use crate::settings::LegacyRule;
 

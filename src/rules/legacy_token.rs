@@ -3,8 +3,9 @@
 
 use super::{Context, Finding, LOOKUP, Remedy};
 use crate::fix::Edit;
-use crate::json::{Path, Quoted, Read};
+use crate::json::Read;
 use crate::lookup::{self, Known};
+use crate::message::{Path, Quoted};
 use crate::pod_spec::{Container, PodSpec, SecretRef, SecretVolumeSource, Volume};
 use crate::settings::{Detect, LegacyRule};
 

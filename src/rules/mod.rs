@@ -1,8 +1,9 @@
 //! The rules: each reads the borrowed view of an object and reports findings.
 
 use crate::fix::Edit;
-use crate::json::{Json, Misread, Path, Read};
+use crate::json::{Json, Read};
 use crate::lookup::Cluster;
+use crate::message::{Misread, Path};
 use crate::pod_spec::Pod;
 use crate::request::{Object, Request};
 use crate::settings::Settings;

@@ -2,7 +2,8 @@
 
 use super::{Context, Finding, Remedy};
 use crate::fix::{self, Member};
-use crate::json::{Editable, Int, Path, Quoted};
+use crate::json::{Editable, Int};
+use crate::message::{Path, Quoted};
 use crate::objects::{CsiDriverSpec, TokenRequestSpec};
 use crate::pod_spec::{PodSpec, TokenProjection};
 use crate::settings::Settings;
