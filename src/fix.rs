@@ -1,7 +1,6 @@
 //! Edits on the original text of an object: only the members that have to change are written,
 //! every other byte stays as it came.
 
-use crate::json::Lazy;
 use crate::message::Joined;
 use std::fmt::{self, Display};
 
@@ -21,13 +20,6 @@ pub enum Edit<'a> {
         value: &'a str,
         /// The new member, as JSON.
         with: String,
-    },
-    /// Adds a member to the Pod's `spec`, which has none of that name.
-    AddToSpec {
-        /// Its name.
-        key: &'static str,
-        /// The members of the object that is its value.
-        members: Vec<Member<'a>>,
     },
 }
 
@@ -50,13 +42,8 @@ impl Display for Member<'_> {
 
 impl<'a> Edit<'a> {
     fn insert_before(text: &'a str, with: String) -> Self {
-        Self::Replace { at: start_of(text), with }
+        Self::Replace { at: text.get(..0).unwrap_or_default(), with }
     }
-}
-
-/// The empty text where another one begins.
-fn start_of(text: &str) -> &str {
-    text.get(..0).unwrap_or_default()
 }
 
 /// Sets members of an object: replaces the values of those that are there and puts the others
@@ -87,7 +74,6 @@ pub fn set<'a>(object: &'a str, members: &[Member<'a>]) -> Vec<Edit<'a>> {
 pub fn added(edits: &[Edit]) -> usize {
     let length = |edit: &Edit| match edit {
         Edit::Replace { with, .. } | Edit::ReplaceMember { with, .. } => with.len(),
-        Edit::AddToSpec { .. } => 128,
     };
     edits.iter().map(length).sum()
 }
@@ -104,11 +90,6 @@ pub fn apply<'a>(object: &'a str, edits: Vec<Edit<'a>>, out: &mut String) -> Opt
                 let start = offset(value)?;
                 let key = key_start(object.get(..start)?)?;
                 (object.get(key..start + value.len())?, with)
-            }
-            Edit::AddToSpec { key, members } => {
-                let spec = Lazy::whole(object).at(&["spec"]).text()?;
-                let members = Joined(&members, ",");
-                (start_of(spec.strip_prefix('{')?), format!("\"{key}\":{{{members}}},"))
             }
         };
         let start = offset(at)?;
@@ -167,15 +148,6 @@ mod tests {
     fn two_missing_members_are_one_edit() {
         let members = ["a", "b"].map(|key| Member { key, now: None, value: "true".to_owned() });
         assert_eq!(edited("{}", set("{}", &members)).unwrap(), r#"{"a":true,"b":true}"#);
-    }
-
-    #[test]
-    fn a_member_is_added_to_the_spec() {
-        let object = r#"{"x":{"spec":{}},"spec":{"volumes":[]}}"#;
-        let member = Member { key: "a", now: None, value: "1".to_owned() };
-        let edit = Edit::AddToSpec { key: "new", members: vec![member] };
-        let expected = r#"{"x":{"spec":{}},"spec":{"new":{"a":1},"volumes":[]}}"#;
-        assert_eq!(edited(object, vec![edit]).unwrap(), expected);
     }
 
     #[test]

@@ -3,8 +3,11 @@
 //!
 //! This file holds the waPC entry points, nothing else. Data flows one way: [`request`] reads
 //! the payload, [`target`] says whether a rule is about it, [`rules`] report findings on the
-//! borrowed view of [`pod_spec`], and [`verdict`] makes a response of them, with the edits of
-//! [`fix`] on the object's own text.
+//! borrowed views of [`pod_spec`] and [`objects`], and [`verdict`] makes a [`response`] of them, with
+//! the edits of [`fix`] on the object's own text.
+//!
+//! Beneath that: [`settings`] are what an operator writes, [`lookup`] asks the cluster, [`reader`]
+//! goes through JSON text, [`json`] makes views of it and [`section`] settings.
 
 use kubewarden_policy_sdk::protocol_version_guest;
 use kubewarden_policy_sdk::settings::SettingsValidationResponse;

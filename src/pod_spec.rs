@@ -39,7 +39,7 @@ view! {
         /// The name, the annotations.
         "metadata" => metadata: Read<Metadata<'a>>,
         /// What the rules are about.
-        "spec" => spec: Read<PodSpec<'a>>,
+        "spec" => spec: Editable<'a, PodSpec<'a>>,
     }
 }
 

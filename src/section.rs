@@ -25,10 +25,6 @@ impl Problems {
         }
     }
 
-    fn wrong(&mut self, at: &dyn Display, text: &str, expected: fmt::Arguments) {
-        self.report(at, format_args!("is {}, not {expected}", shown(text)));
-    }
-
     /// `Ok` when there is none.
     ///
     /// # Errors
@@ -45,6 +41,8 @@ impl Problems {
 
 /// A value that comes next in the text.
 pub struct Value<'v, 'a> {
+    /// What it is.
+    pub form: Form,
     /// Where it is read from.
     pub reader: &'v mut Reader<'a>,
     /// The path of the setting.
@@ -55,9 +53,10 @@ pub struct Value<'v, 'a> {
 
 impl Value<'_, '_> {
     /// Skips it, and reports that it isn't what was expected.
-    fn refuse(self, expected: &str) -> Result<(), Error> {
-        let text = self.reader.raw()?;
-        self.problems.wrong(&Named(self.at), text, format_args!("{expected}"));
+    fn refuse(self, expected: &dyn Display) -> Result<(), Error> {
+        let Self { reader, at, problems, .. } = self;
+        let text = reader.raw()?;
+        problems.report(&Named(at), format_args!("is {}, not {expected}", shown(text)));
         Ok(())
     }
 }
@@ -132,10 +131,10 @@ pub(crate) use section;
 /// # Errors
 /// When the text isn't JSON.
 pub fn read_section<'a>(section: &mut dyn Section<'a>, value: Value<'_, 'a>) -> Result<(), Error> {
-    if value.reader.form()? != Form::Object {
-        return value.refuse("an object");
+    if value.form != Form::Object {
+        return value.refuse(&"an object");
     }
-    let Value { reader, at, problems } = value;
+    let Value { reader, at, problems, .. } = value;
     // A bit for each name: which were there, and which weren't `null`.
     let (mut there, mut set) = (0_u32, 0_u32);
     let names = section.names();
@@ -150,11 +149,12 @@ pub fn read_section<'a>(section: &mut dyn Section<'a>, value: Value<'_, 'a>) -> 
             problems.report(&at, format_args!("is there twice"));
         }
         there |= bit;
-        if reader.form()? == Form::Null {
+        let form = reader.form()?;
+        if form == Form::Null {
             return reader.skip();
         }
         set |= bit;
-        setting.read(Value { reader, at: &at, problems })
+        setting.read(Value { form, reader, at: &at, problems })
     })?;
     let missing = section.required() & !set;
     for (i, name) in names.iter().enumerate() {
@@ -188,7 +188,7 @@ pub fn read<'a>(settings: &mut dyn Setting<'a>, text: &'a str, problems: &mut Pr
     let mut reader = Reader::new(text);
     let read = match reader.form() {
         Ok(Form::Null) => reader.skip(),
-        Ok(_) => settings.read(Value { reader: &mut reader, at: &Path::OBJECT, problems }),
+        Ok(form) => settings.read(Value { form, reader: &mut reader, at: &Path::OBJECT, problems }),
         Err(e) => Err(e),
     };
     if let Err(e) = read.and_then(|()| reader.end()) {
@@ -228,23 +228,23 @@ impl<'a, T: Setting<'a> + Default> List<'a> for Vec<T> {
 }
 
 fn read_list<'a>(list: &mut dyn List<'a>, value: Value<'_, 'a>) -> Result<(), Error> {
-    if value.reader.form()? != Form::List {
-        return value.refuse("a list");
+    if value.form != Form::List {
+        return value.refuse(&"a list");
     }
-    let Value { reader, at, problems } = value;
+    let Value { reader, at, problems, .. } = value;
     list.clear();
     let mut i = 0;
     reader.list(&mut |reader| {
         let at = at.element(i);
         i += 1;
-        list.add().read(Value { reader, at: &at, problems })
+        list.add().read(Value { form: reader.form()?, reader, at: &at, problems })
     })
 }
 
 impl<'a> Setting<'a> for Cow<'a, str> {
     fn read(&mut self, value: Value<'_, 'a>) -> Result<(), Error> {
-        if value.reader.form()? != Form::Text {
-            return value.refuse("a string");
+        if value.form != Form::Text {
+            return value.refuse(&"a string");
         }
         *self = value.reader.string()?;
         Ok(())
@@ -253,8 +253,8 @@ impl<'a> Setting<'a> for Cow<'a, str> {
 
 impl<'a> Setting<'a> for bool {
     fn read(&mut self, value: Value<'_, 'a>) -> Result<(), Error> {
-        if value.reader.form()? != Form::Boolean {
-            return value.refuse("a boolean");
+        if value.form != Form::Boolean {
+            return value.refuse(&"a boolean");
         }
         *self = value.reader.raw()? == "true";
         Ok(())
@@ -264,9 +264,11 @@ impl<'a> Setting<'a> for bool {
 impl<'a> Setting<'a> for i64 {
     fn read(&mut self, value: Value<'_, 'a>) -> Result<(), Error> {
         let text = value.reader.raw()?;
-        match text.parse() {
-            Ok(number) => *self = number,
-            Err(_) => value.problems.wrong(value.at, text, format_args!("an integer")),
+        if let Ok(number) = text.parse() {
+            *self = number;
+        } else {
+            let found = shown(text);
+            value.problems.report(value.at, format_args!("is {found}, not an integer"));
         }
         Ok(())
     }
@@ -296,17 +298,14 @@ pub(crate) use choice;
 /// # Errors
 /// When the text isn't JSON.
 pub fn choose<'a>(names: &[&str], value: Value<'_, 'a>) -> Result<Cow<'a, str>, Error> {
-    let Value { reader, at, problems } = value;
-    let place = reader.place()?;
-    let mut name = Cow::default();
-    if reader.form()? == Form::Text {
-        name = reader.string()?;
-    } else {
-        reader.skip()?;
+    let expected = format_args!("one of {}", Joined(names, ", "));
+    if value.form != Form::Text {
+        return value.refuse(&expected).map(|()| Cow::default());
     }
+    let name = value.reader.string()?;
     if !names.contains(&&*name) {
-        let expected = format_args!("one of {}", Joined(names, ", "));
-        problems.wrong(at, reader.since(place), expected);
+        let found = Quoted(&name);
+        value.problems.report(value.at, format_args!("is {found}, not {expected}"));
     }
     Ok(name)
 }

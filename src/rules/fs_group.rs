@@ -16,12 +16,13 @@ pub const RULE: &str = "fs-group";
 /// Reports a missing or forbidden `fsGroup` of a Pod that has a token volume, or will have one
 /// when the volumes at the indices `converted` are mended.
 pub fn check<'a>(
-    spec: &PodSpec<'a>,
+    spec: &Editable<'a, PodSpec<'a>>,
     converted: &[usize],
     settings: &Settings,
     at: &Path,
     findings: &mut Vec<Finding<'a>>,
 ) {
+    let (Some(spec), Some(text)) = (spec.get(), spec.text) else { return };
     // The API server refuses fsGroup on Windows Pods.
     if settings.fs_group.rule == GroupRule::RunAsAny || spec.is_windows() {
         return;
@@ -35,7 +36,7 @@ pub fn check<'a>(
         Some(group) => (forbidden(group, settings), Remedy::Reject),
         // One that is there but can't be read is reported as unreadable.
         None if !asked.is_absent() || settings.fs_group.rule == GroupRule::MayRunAs => return,
-        None => missing(spec, holder, settings),
+        None => missing(spec, text, holder, settings),
     };
     let path = at.member("securityContext").member("fsGroup").to_string();
     findings.push(Finding { path, rule: RULE, message, remedy });
@@ -48,6 +49,7 @@ fn forbidden(group: i64, settings: &Settings) -> String {
 
 fn missing<'a>(
     spec: &PodSpec<'a>,
+    text: &'a str,
     holder: &Volume<'a>,
     settings: &Settings,
 ) -> (String, Remedy<'a>) {
@@ -61,9 +63,9 @@ fn missing<'a>(
     );
     let mut volumes = spec.volumes.elements().map(|(_, volume)| volume);
     let remedy = match volumes.find_map(|volume| Some((volume, volume.persistent?))) {
-        None => Remedy::Edit(set(spec, group, false)),
+        None => Remedy::Edit(set(spec, text, group, false)),
         Some((volume, source)) => match settings.fs_group.persistent_volumes {
-            PersistentVolumes::Set => Remedy::Edit(set(spec, group, true)),
+            PersistentVolumes::Set => Remedy::Edit(set(spec, text, group, true)),
             PersistentVolumes::Reject => Remedy::Reject,
             PersistentVolumes::Leave => Remedy::Leave(format!(
                 "not set by the policy, as it changes group and mode of every file on volume {} \
@@ -86,7 +88,7 @@ fn shared_group(spec: &PodSpec) -> Option<i64> {
     groups.all(|group| group == Some(first)).then_some(first)
 }
 
-fn set<'a>(spec: &PodSpec<'a>, group: i64, on_root_mismatch: bool) -> Vec<Edit<'a>> {
+fn set<'a>(spec: &PodSpec<'a>, text: &'a str, group: i64, on_root_mismatch: bool) -> Vec<Edit<'a>> {
     let context = spec.security_context.get();
     let now = context.and_then(|context| context.fs_group.text());
     let mut members = vec![Member { key: "fsGroup", now, value: group.to_string() }];
@@ -98,10 +100,11 @@ fn set<'a>(spec: &PodSpec<'a>, group: i64, on_root_mismatch: bool) -> Vec<Edit<'
             value: r#""OnRootMismatch""#.to_owned(),
         });
     }
-    match spec.security_context.text {
-        Some(object) => fix::set(object, &members),
-        None => vec![Edit::AddToSpec { key: "securityContext", members }],
+    if let Some(object) = spec.security_context.text {
+        return fix::set(object, &members);
     }
+    let value = format!("{{{}}}", Joined(&members, ","));
+    fix::set(text, &[Member { key: "securityContext", now: None, value }])
 }
 
 #[cfg(test)]

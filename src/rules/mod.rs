@@ -141,7 +141,7 @@ fn check_pod<'a>(
         return;
     };
     let at = at.member("spec");
-    match &pod.spec {
+    match &pod.spec.read {
         Read::Absent => misreads.push(Misread::missing(&at)),
         Read::Wrong(_) => {}
         Read::Is(spec) => {
@@ -149,7 +149,7 @@ fn check_pod<'a>(
             token_lifetime::check(spec, settings, &at, findings);
             audience::check(spec, settings, &at, findings);
             let converted = legacy_token::check(spec, context, &at, findings);
-            fs_group::check(spec, &converted, settings, &at, findings);
+            fs_group::check(&pod.spec, &converted, settings, &at, findings);
         }
     }
 }
@@ -163,7 +163,7 @@ fn check_ephemeral_containers<'a>(
     misreads: &mut Vec<Misread>,
 ) {
     let at = Path::Keys(&["spec"]);
-    match pod.get().map(|pod| &pod.spec) {
+    match pod.get().map(|pod| &pod.spec.read) {
         Some(Read::Is(spec)) => {
             let old = request.old_ephemeral_containers();
             let old: Vec<_> = old.elements().map(|(_, it)| it.name.or_empty()).collect();
