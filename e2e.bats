@@ -482,6 +482,30 @@ JSON
     printf ']}}}, "settings": {"mode": "reject"}}'; } >"$BATS_TEST_TMPDIR/large.json"
   run cargo xtask validate --payload-path "$BATS_TEST_TMPDIR/large.json" "$policy"
   [[ "$output" == *'"accepted":false'* ]]
+  # Mended in as many places.
+  sed -i 's/"mode": "reject"/"mode": "mutate"/' "$BATS_TEST_TMPDIR/large.json"
+  run cargo xtask validate --payload-path "$BATS_TEST_TMPDIR/large.json" "$policy"
+  [[ "$output" == '{"accepted":true,'*'"mutated_object":'* ]]
+}
+
+@test "limits: thousands of names that are compared with thousands" {
+  token=/var/run/secrets/kubernetes.io/serviceaccount
+  { printf '{"request": {"kind": {"group": "", "kind": "Pod"}, "operation": "CREATE", "object": {"spec": {"volumes": [{}'
+    for i in {1..15000}; do printf ',{"name":"v%d","secret":{"secretName":"s"}}' "$i"; done
+    for i in {1..5000}; do printf ',{"name":"t%d","secret":{"secretName":"default-token-x7k2p"}}' "$i"; done
+    printf '], "containers": [{"volumeMounts": [{}'
+    for i in {1..15000}; do printf ',{"name":"m%d","mountPath":"%s"}' "$i" $token; done
+    printf ',{"name":"v15000","mountPath":"%s"}]}]}}}, "settings": {"mode": "reject"}}' $token; } >"$BATS_TEST_TMPDIR/names.json"
+  run cargo xtask validate --payload-path "$BATS_TEST_TMPDIR/names.json" "$policy"
+  [[ "$output" == *'spec.volumes[15000].secret.secretName: '* ]]
+  containers() { for i in {1..20000}; do printf '{"name":"c%d"},' "$i"; done; }
+  { printf '{"request": {"kind": {"group": "", "kind": "Pod"}, "operation": "UPDATE", "subResource": "ephemeralcontainers", "object": {"spec": {"ephemeralContainers": ['
+    containers
+    printf '{"name":"new","envFrom":[{"secretRef":{"name":"default-token-x7k2p"}}]}]}}, "oldObject": {"spec": {"ephemeralContainers": ['
+    containers
+    printf '{}]}}}, "settings": {"mode": "reject"}}'; } >"$BATS_TEST_TMPDIR/debug.json"
+  run cargo xtask validate --payload-path "$BATS_TEST_TMPDIR/debug.json" "$policy"
+  [[ "$output" == *'spec.ephemeralContainers[20000].envFrom[0].secretRef.name: '* ]]
 }
 
 @test "the module imports the functions of waPC and nothing else" {

@@ -2,6 +2,7 @@
 //! every other byte stays as it came.
 
 use crate::message::Joined;
+use std::collections::BinaryHeap;
 use std::fmt::{self, Display};
 
 /// One edit.
@@ -82,7 +83,7 @@ pub fn added(edits: &[Edit]) -> usize {
 /// when an edit lies outside of the object or two of them overlap.
 pub fn apply<'a>(object: &'a str, edits: Vec<Edit<'a>>, out: &mut String) -> Option<()> {
     let offset = |at: &str| at.as_ptr().addr().checked_sub(object.as_ptr().addr());
-    let mut replacements: Vec<(usize, usize, String)> = Vec::with_capacity(edits.len());
+    let mut replacements = BinaryHeap::with_capacity(edits.len());
     for edit in edits {
         let (at, with) = match edit {
             Edit::Replace { at, with } => (at, with),
@@ -93,16 +94,14 @@ pub fn apply<'a>(object: &'a str, edits: Vec<Edit<'a>>, out: &mut String) -> Opt
             }
         };
         let start = offset(at)?;
-        // Sorted from the start: the standard library's sort is a good deal of code.
-        let place = replacements.partition_point(|(other, ..)| *other <= start);
-        replacements.insert(place, (start, start.checked_add(at.len())?, with));
+        replacements.push((start, start.checked_add(at.len())?, with));
     }
 
     let mut copied = 0;
-    for (start, end, with) in &replacements {
-        out.push_str(object.get(copied..*start)?);
-        out.push_str(with);
-        copied = *end;
+    for (start, end, with) in replacements.into_sorted_vec() {
+        out.push_str(object.get(copied..start)?);
+        out.push_str(&with);
+        copied = end;
     }
     out.push_str(object.get(copied..)?);
     Some(())

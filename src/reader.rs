@@ -409,24 +409,29 @@ fn escape_end(bytes: &[u8], at: usize) -> End {
 /// The string that a text with escapes stands for; `None` for half of a surrogate pair, which
 /// stands for nothing. [`escape_end`] has been through the text.
 #[cold]
-fn decode(mut text: &str) -> Option<String> {
+fn decode(text: &str) -> Option<String> {
     let mut decoded = String::with_capacity(text.len());
-    while let Some((plain, escape)) = text.split_once('\\') {
-        decoded.push_str(plain);
-        let mut rest = escape.chars();
-        decoded.push(match rest.next()? {
-            'b' => '\u{8}',
-            'f' => '\u{c}',
-            'n' => '\n',
-            'r' => '\r',
-            't' => '\t',
-            'u' => decode_hex(&mut rest)?,
+    let mut rest = text.chars();
+    while let Some(character) = rest.next() {
+        decoded.push(match character {
+            '\\' => decode_escape(&mut rest)?,
             itself => itself,
         });
-        text = rest.as_str();
     }
-    decoded.push_str(text);
     Some(decoded)
+}
+
+/// What comes after a backslash.
+fn decode_escape(rest: &mut Chars) -> Option<char> {
+    Some(match rest.next()? {
+        'b' => '\u{8}',
+        'f' => '\u{c}',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'u' => return decode_hex(rest),
+        itself => itself,
+    })
 }
 
 /// One escape in hexadecimal digits, or two that are one character together.

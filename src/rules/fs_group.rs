@@ -14,7 +14,7 @@ use crate::settings::{GroupRule, PersistentVolumes, Settings};
 pub const RULE: &str = "fs-group";
 
 /// Reports a missing or forbidden `fsGroup` of a Pod that has a token volume, or will have one
-/// when the volumes at the indices `converted` are mended.
+/// when the volumes at the ascending indices `converted` are mended.
 pub fn check<'a>(
     spec: &Editable<'a, PodSpec<'a>>,
     converted: &[usize],
@@ -27,8 +27,9 @@ pub fn check<'a>(
     if settings.fs_group.rule == GroupRule::RunAsAny || spec.is_windows() {
         return;
     }
-    let holds_token =
-        |(i, volume): &(usize, &Volume)| volume.tokens().next().is_some() || converted.contains(i);
+    let holds_token = |(i, volume): &(usize, &Volume)| {
+        volume.tokens().next().is_some() || converted.binary_search(i).is_ok()
+    };
     let Some((_, holder)) = spec.volumes.elements().find(holds_token) else { return };
     let asked = spec.security_context.get().map(|context| context.fs_group).unwrap_or_default();
     let (message, remedy) = match asked.get() {

@@ -1,7 +1,7 @@
 //! No Pod holds a token that never expires: a Secret of type
 //! `kubernetes.io/service-account-token`, as a volume or in an environment variable.
 
-use super::{Context, Finding, LOOKUP, Remedy};
+use super::{Context, Finding, LOOKUP, Remedy, sorted};
 use crate::fix::Edit;
 use crate::json::Read;
 use crate::lookup::{self, Known};
@@ -37,9 +37,10 @@ pub fn check<'a>(
     }
     let volumes = at.member("volumes");
     let mut converted = Vec::new();
+    let mut mounts = None;
     for (i, volume) in spec.volumes.elements() {
         let at = volumes.element(i);
-        if legacy.check_volume(spec, volume, &at) {
+        if legacy.check_volume(spec, &mut mounts, volume, &at) {
             converted.push(i);
         }
         legacy.check_sources(volume, &at);
@@ -54,7 +55,7 @@ pub fn check<'a>(
 }
 
 /// Reports each legacy token in the environment of the ephemeral containers that aren't there
-/// yet. Those that are can't change any more.
+/// yet. The `old` ones, sorted by name, can't change any more.
 pub fn check_ephemeral_containers<'a>(
     spec: &PodSpec<'a>,
     old: &[&str],
@@ -68,7 +69,7 @@ pub fn check_ephemeral_containers<'a>(
     let mut legacy = Legacy { context, seen: Vec::new(), findings };
     let at = at.member("ephemeralContainers");
     for (i, container) in spec.ephemeral_containers.elements() {
-        if !old.contains(&container.name.or_empty()) {
+        if old.binary_search(&container.name.or_empty()).is_err() {
             legacy.check_environment(container, &at.element(i));
         }
     }
@@ -83,11 +84,21 @@ struct Legacy<'c, 'a, 'f> {
 }
 
 impl<'a> Legacy<'_, 'a, '_> {
-    /// True when a fix turns the volume into a projected token.
-    fn check_volume(&mut self, spec: &PodSpec, volume: &Volume<'a>, at: &Path) -> bool {
+    /// True when a fix turns the volume into a projected token. `mounts` are the [`token_mounts`],
+    /// once somebody asked for them.
+    fn check_volume<'s>(
+        &mut self,
+        spec: &'s PodSpec,
+        mounts: &mut Option<Vec<&'s str>>,
+        volume: &Volume<'a>,
+        at: &Path,
+    ) -> bool {
         let Some(secret) = volume.secret.get() else { return false };
         let Some(name) = secret.secret_name.get() else { return false };
-        let mounted = || is_mounted_as_token(spec, volume.name.or_empty());
+        let mounted = || {
+            let mounts = mounts.get_or_insert_with(|| token_mounts(spec));
+            mounts.binary_search(&volume.name.or_empty()).is_ok()
+        };
         let at = at.member("secret");
         let at = at.member("secretName");
         let Known::Token(owner) = self.token(name, mounted, &at) else { return false };
@@ -224,15 +235,19 @@ fn owner_by_name(name: &str) -> Option<&str> {
     suffix.bytes().all(|byte| RANDOM.contains(&byte)).then_some(owner)
 }
 
-fn is_mounted_as_token(spec: &PodSpec, volume: &str) -> bool {
-    let mut mounts = spec.all_containers().flat_map(|container| container.volume_mounts.elements());
-    mounts.any(|(_, mount)| {
-        mount.name.or_empty() == volume && is_token_path(mount.mount_path.or_empty())
-    })
+/// The volumes that a container mounts where clients look for a token, sorted.
+fn token_mounts<'s>(spec: &'s PodSpec) -> Vec<&'s str> {
+    let mounts = spec.all_containers().flat_map(|container| container.volume_mounts.elements());
+    let there = mounts.filter(|(_, mount)| is_token_path(mount.mount_path.or_empty()));
+    sorted(there.map(|(_, mount)| mount.name.or_empty()))
 }
 
 /// True for the folder in which clients look for a token, and what is in it.
 fn is_token_path(path: &str) -> bool {
+    // Most paths are too short for it, whatever is in them.
+    if path.len() < "var/run/secrets/kubernetes.io/serviceaccount".len() {
+        return false;
+    }
     let mut clean = Vec::new();
     for part in path.split('/') {
         match part {

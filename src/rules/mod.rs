@@ -122,8 +122,12 @@ pub fn check<'a>(request: &Request<'a>, target: Target, context: &Context) -> Ve
         (object, _) => check_other(object, context, &mut findings, &mut misreads),
     }
     findings.extend(misreads.into_iter().map(Finding::from));
-    // A heap is a good deal less code than the standard library's sort.
-    BinaryHeap::from(findings).into_sorted_vec()
+    sorted(findings)
+}
+
+/// A heap is a good deal less code than the standard library's sort.
+fn sorted<T: Ord>(these: impl IntoIterator<Item = T>) -> Vec<T> {
+    these.into_iter().collect::<BinaryHeap<_>>().into_sorted_vec()
 }
 
 /// A Pod or a template of Pods.
@@ -166,7 +170,7 @@ fn check_ephemeral_containers<'a>(
     match pod.get().map(|pod| &pod.spec.read) {
         Some(Read::Is(spec)) => {
             let old = request.old_ephemeral_containers();
-            let old: Vec<_> = old.elements().map(|(_, it)| it.name.or_empty()).collect();
+            let old = sorted(old.elements().map(|(_, it)| it.name.or_empty()));
             spec.ephemeral_containers.misreads(&at.member("ephemeralContainers"), misreads);
             legacy_token::check_ephemeral_containers(spec, &old, context, &at, findings);
         }
