@@ -33,7 +33,7 @@ push: annotated-policy.wasm ## Push the annotated module to IMAGE, over plain ht
 
 .PHONY: bench
 bench: ## Time, instructions and size, against a floor and a baseline
-	cargo bench --bench requests $(if $(CHECK),-- --test)
+	cargo $(if $(CHECK),test,bench) --locked --bench requests
 	scripts/build-wasm.sh bound-service-account-tokens
 	CARGO_PROFILE_RELEASE_OPT_LEVEL=3 scripts/build-wasm.sh bench-floor bench-typed
 	cargo xtask bench $(if $(CHECK),--check)

@@ -118,9 +118,14 @@ impl<'a> PodSpec<'a> {
     }
 
     /// All containers that can reach the Pod's volumes.
-    pub fn all_containers(&self) -> impl Iterator<Item = &Container<'a>> {
-        let lists = self.container_lists().into_iter();
-        lists.flat_map(|(_, list)| list.elements().map(|(_, container)| container))
+    pub fn all_containers(&self) -> Vec<&Container<'a>> {
+        let mut all = Vec::new();
+        for (_, list) in self.container_lists() {
+            for (_, container) in list.elements() {
+                all.push(container);
+            }
+        }
+        all
     }
 
     /// True for Pods that must not set any of Linux' security settings.

@@ -81,7 +81,7 @@ fn missing<'a>(
 /// The one `runAsGroup` that every container of the Pod has.
 fn shared_group(spec: &PodSpec) -> Option<i64> {
     let pod = spec.security_context.get().and_then(|context| context.run_as_group.get());
-    let mut groups = spec.all_containers().map(|container| {
+    let mut groups = spec.all_containers().into_iter().map(|container| {
         let own = container.security_context.get().map(|context| context.run_as_group);
         own.and_then(Int::get).or(pod)
     });

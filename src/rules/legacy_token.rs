@@ -237,9 +237,15 @@ fn owner_by_name(name: &str) -> Option<&str> {
 
 /// The volumes that a container mounts where clients look for a token, sorted.
 fn token_mounts<'s>(spec: &'s PodSpec) -> Vec<&'s str> {
-    let mounts = spec.all_containers().flat_map(|container| container.volume_mounts.elements());
-    let there = mounts.filter(|(_, mount)| is_token_path(mount.mount_path.or_empty()));
-    sorted(there.map(|(_, mount)| mount.name.or_empty()))
+    let mut volumes = Vec::new();
+    for container in spec.all_containers() {
+        for (_, mount) in container.volume_mounts.elements() {
+            if is_token_path(mount.mount_path.or_empty()) {
+                volumes.push(mount.name.or_empty());
+            }
+        }
+    }
+    sorted(volumes)
 }
 
 /// True for the folder in which clients look for a token, and what is in it.
