@@ -83,6 +83,7 @@ pub fn added(edits: &[Edit]) -> usize {
 /// when an edit lies outside of the object or two of them overlap.
 pub fn apply<'a>(object: &'a str, edits: Vec<Edit<'a>>, out: &mut String) -> Option<()> {
     let offset = |at: &str| at.as_ptr().addr().checked_sub(object.as_ptr().addr());
+    // A heap is a good deal less code than the standard library's sort.
     let mut replacements = BinaryHeap::with_capacity(edits.len());
     for edit in edits {
         let (at, with) = match edit {

@@ -474,14 +474,6 @@ macro_rules! view {
             } )?
         }
 
-        $crate::json::read_as_view!($name<$a>);
-    };
-}
-pub(crate) use view;
-
-/// Lets a view be a member of another.
-macro_rules! read_as_view {
-    ($name:ident<$a:lifetime>) => {
         impl<$a> $crate::json::FromJson<$a> for $name<$a> {
             const FORM: $crate::reader::Form = $crate::reader::Form::Object;
 
@@ -502,4 +494,4 @@ macro_rules! read_as_view {
         }
     };
 }
-pub(crate) use read_as_view;
+pub(crate) use view;

@@ -45,11 +45,13 @@ impl<'a> Payload<'a> {
                 Ok(())
             }
             "settings" if !payload.settings.is_absent() => Err(twice(reader, key)),
-            "settings" if early.is_some_and(|early| reader.take_known(early.text)) => {
-                payload.settings = Lazy::whole(early.map_or("null", |early| early.text));
-                Ok(())
-            }
-            "settings" => payload.settings.read_text(reader),
+            "settings" => match early {
+                Some(early) if reader.take_known(early.text) => {
+                    payload.settings = Lazy::whole(early.text);
+                    Ok(())
+                }
+                _ => payload.settings.read_text(reader),
+            },
             _ => reader.skip(),
         })?;
         reader.end()?;
@@ -152,17 +154,20 @@ pub enum Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    fn of(kind: Option<Kind>) -> Self {
-        match kind {
-            Some(Kind::Pod) => Self::Pod(Box::default()),
-            Some(Kind::Workload) => Self::Workload(Box::default()),
-            Some(Kind::CronJob) => Self::CronJob(Box::default()),
-            Some(Kind::PodTemplate) => Self::PodTemplate(Box::default()),
-            Some(Kind::TokenRequest) => Self::TokenRequest(Box::default()),
-            Some(Kind::Secret) => Self::Secret(Box::default()),
-            Some(Kind::CsiDriver) => Self::CsiDriver(Box::default()),
-            None => Self::Skipped,
-        }
+    fn read(kind: Option<Kind>, reader: &mut Reader<'a>) -> Result<Self, Error> {
+        Ok(match kind {
+            Some(Kind::Pod) => Self::Pod(boxed(reader)?),
+            Some(Kind::Workload) => Self::Workload(boxed(reader)?),
+            Some(Kind::CronJob) => Self::CronJob(boxed(reader)?),
+            Some(Kind::PodTemplate) => Self::PodTemplate(boxed(reader)?),
+            Some(Kind::TokenRequest) => Self::TokenRequest(boxed(reader)?),
+            Some(Kind::Secret) => Self::Secret(boxed(reader)?),
+            Some(Kind::CsiDriver) => Self::CsiDriver(boxed(reader)?),
+            None => {
+                reader.skip()?;
+                Self::Skipped
+            }
+        })
     }
 
     fn view(&self) -> Option<&dyn Json<'a>> {
@@ -176,28 +181,6 @@ impl<'a> Object<'a> {
             Self::Secret(it) => &**it,
             Self::CsiDriver(it) => &**it,
         })
-    }
-
-    fn view_mut(&mut self) -> Option<&mut dyn Json<'a>> {
-        Some(match self {
-            Self::Absent | Self::Skipped => return None,
-            Self::Pod(it) => &mut **it,
-            Self::Workload(it) => &mut **it,
-            Self::CronJob(it) => &mut **it,
-            Self::PodTemplate(it) => &mut **it,
-            Self::TokenRequest(it) => &mut **it,
-            Self::Secret(it) => &mut **it,
-            Self::CsiDriver(it) => &mut **it,
-        })
-    }
-
-    fn read(kind: Option<Kind>, reader: &mut Reader<'a>) -> Result<Self, Error> {
-        let mut object = Self::of(kind);
-        match object.view_mut() {
-            Some(view) => view.read(reader)?,
-            None => reader.skip()?,
-        }
-        Ok(object)
     }
 
     /// The keys that lead to the Pod, or to the template of Pods, in the object.
@@ -234,6 +217,12 @@ impl<'a> Object<'a> {
             view.misreads(at, report);
         }
     }
+}
+
+fn boxed<'a, T: Json<'a> + Default>(reader: &mut Reader<'a>) -> Result<Box<T>, Error> {
+    let mut view = Box::<T>::default();
+    view.read(reader)?;
+    Ok(view)
 }
 
 impl<'a> Request<'a> {
