@@ -35,7 +35,7 @@ push: annotated-policy.wasm ## Push the annotated module to IMAGE, over plain ht
 bench: ## Time, instructions and size, against a floor and a baseline
 	cargo $(if $(CHECK),test,bench) --locked --bench requests
 	scripts/build-wasm.sh bound-service-account-tokens
-	CARGO_PROFILE_RELEASE_OPT_LEVEL=3 scripts/build-wasm.sh bench-floor bench-typed
+	scripts/build-wasm.sh bench-floor bench-typed
 	cargo xtask bench $(if $(CHECK),--check)
 
 .PHONY: fuzz
@@ -54,11 +54,15 @@ lint: ## Formatting, clippy, the files that are made of others, and the dependen
 	@scripts/lint-dependencies.sh
 	@scripts/lint-workflows.sh
 
-.PHONY: e2e
-e2e: annotated-policy.wasm ## End-to-end tests on the annotated module
+.PHONY: e2e-tests
+e2e-tests: annotated-policy.wasm ## End-to-end tests on the annotated module, in kwctl or in its stand-in
 	@scripts/install-e2e.sh
 	cargo build --quiet --locked --package xtask --package xtask-registry
+	@echo "e2e-tests: the host is $$($(KWCTL) --version | head -n 1)"
 	bats --print-output-on-failure e2e.bats registry.bats release.bats
+
+.PHONY: e2e
+e2e: e2e-tests ## The same
 
 .PHONY: sbom
 sbom: ## The module's bill of materials, policy-sbom.cdx.json

@@ -1,20 +1,28 @@
 #!/usr/bin/env bash
 # Fuzzes each target for SECONDS (600), or only those that are named: scripts/fuzz.sh SECONDS [TARGET…]
-# Needs the nightly toolchain and cargo-fuzz. The captured requests are the first inputs.
+#   request: whole requests and settings from the generator of the property tests, and its invariants;
+#   payload: any bytes as the payload;
+#   settings: any bytes as the settings.
+# Needs the nightly toolchain, cargo-fuzz and jq. What lies in tests/data is the first input of the
+# last two.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-600}
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(payload request settings)
+[ ${#targets[@]} -gt 0 ] || targets=(request payload settings)
 
-seed() { # from the captured requests, as policy-server would send them
+# Payloads as policy-server would send them, and the settings of the test cases.
+seed() {
+  local file name
   mkdir -p fuzz/corpus/payload fuzz/corpus/settings
-  for file in tests/data/special/*.json tests/data/requests/*/*.json; do
-    name=$(sed 's#/#-#g' <<<"${file#tests/data/}")
-    sed -E 's/^.*("request":\{"uid")/{\1/; s/\}$/,"settings":{}}/' "$file" >"fuzz/corpus/payload/$name"
-  done
-  grep -ho "'{.*}'" e2e.bats | tr -d "'" | split -l 1 - fuzz/corpus/settings/e2e-
+  while read -r file; do
+    name=${file#tests/data/}
+    name=${name//\//-}
+    jq --compact-output 'select(.request?) | {request, settings: (.settings // {})}' "$file" >"fuzz/corpus/payload/$name"
+    jq --compact-output '.settings? // empty' "$file" >"fuzz/corpus/settings/$name"
+  done < <(find tests/data -name '*.json')
+  find fuzz/corpus/payload fuzz/corpus/settings -empty -type f -delete
 }
 
 seed

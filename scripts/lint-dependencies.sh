@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Licences, sources and bans of all dependencies (cargo-deny), and dependencies that nobody uses
+# Licences, sources and bans of all dependencies (cargo-deny), and unused dependencies
 # (cargo-machete). Installs the two into target/tools, unless they are there.
 set -euo pipefail
 cd "$(dirname "$0")/.."

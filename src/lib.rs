@@ -1,33 +1,30 @@
 //! A Kubewarden policy that makes every service-account token short-lived and readable only by
-//! those who need it.
+//! those who need it: the waPC entry points.
 //!
-//! This file holds the waPC entry points, nothing else. Data flows one way: [`request`] reads
-//! the payload, [`target`] says whether a rule is about it, [`rules`] report findings on the
-//! borrowed views of [`pod_spec`] and [`objects`], and [`verdict`] makes a [`response`] of them, with
-//! the edits of [`fix`] on the object's own text.
-//!
-//! Beneath that: [`settings`] are what an operator writes, [`lookup`] asks the cluster, [`reader`]
-//! goes through JSON text, [`json`] makes views of it and [`section`] settings.
+//! Data flows one way. [`request`] decodes the AdmissionRequest into the views of [`objects`],
+//! [`review`] lists what there is to look at, each of the [`rules`] reports violations, and
+//! [`response`] makes an answer of them. [`policy`] calls these in turn.
 
 use kubewarden_policy_sdk::protocol_version_guest;
 use kubewarden_policy_sdk::settings::SettingsValidationResponse;
 use wapc_guest::{CallResult, register_function};
 
-pub mod fix;
-pub mod json;
-pub mod lookup;
-pub mod message;
-pub mod objects;
-pub mod pattern;
-pub mod pod_spec;
-pub mod reader;
-pub mod request;
-pub mod response;
-pub mod rules;
-pub mod section;
+mod cluster;
+mod decode;
+mod field_path;
+mod message;
+mod mount;
+mod objects;
+mod patch;
+mod pattern;
+mod policy;
+mod request;
+mod response;
+mod review;
+mod rule;
+mod rules;
+mod security_context;
 pub mod settings;
-pub mod target;
-pub mod verdict;
 
 /// Registers the policy's functions. The host calls it once, before anything else.
 #[allow(unsafe_code, reason = "the waPC host looks the function up by its name")]
@@ -38,22 +35,22 @@ pub extern "C" fn wapc_init() {
     register_function("protocol_version", protocol_version_guest);
 }
 
-/// Decides about one admission request.
+/// Answers one admission request.
 ///
 /// # Errors
-/// Never for what stands in the payload: what can't be read is rejected with its path.
+/// Never for what the payload holds: what can't be decoded is rejected with its path.
 pub fn validate(payload: &[u8]) -> CallResult {
-    verdict::on(payload)
+    policy::validate(payload, cluster::from_policy_server)
 }
 
 /// Checks the settings. Settings of any shape get an answer that people can read.
 ///
 /// # Errors
-/// Never, but for running out of memory.
+/// Never for what the settings hold.
 pub fn validate_settings(payload: &[u8]) -> CallResult {
     let message = match std::str::from_utf8(payload) {
         Ok(json) => settings::Settings::read(json).err(),
-        Err(e) => Some(format!("the settings: {e}")),
+        Err(e) => Some(e.to_string()),
     };
     Ok(serde_json::to_vec(&SettingsValidationResponse { valid: message.is_none(), message })?)
 }

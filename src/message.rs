@@ -1,90 +1,84 @@
-//! What messages are made of: the path of a value, text from a request, what can't be read.
+//! The words of messages: Kubernetes' `field.Error` forms, quoted values, warnings that fit.
 
-use std::fmt;
+use std::fmt::Display;
 
-/// Where a value stands in the object, built while walking down and written out only for a
-/// finding: `spec.volumes[2].projected`.
-#[derive(Debug, Clone, Copy)]
-pub enum Path<'p> {
-    /// What is at the end of these keys, from the object; the object itself when there are none.
-    Keys(&'p [&'p str]),
-    /// A member of the object at the parent's path.
-    Member(&'p Path<'p>, &'p str),
-    /// An element of the list at the parent's path.
-    Element(&'p Path<'p>, usize),
+/// The longest warning, in characters. The API server may cut what is longer
+/// (`staging/src/k8s.io/apiserver/pkg/endpoints/filters/warning.go`, `truncateItemRunes`).
+pub const LONGEST_WARNING: usize = 256;
+
+/// The longest text from a request in a message: the longest name that Kubernetes allows.
+const LONGEST_VALUE: usize = 253;
+
+/// The longest name in a warning.
+const LONGEST_NAME: usize = 40;
+
+/// `field.Invalid` of apimachinery.
+pub fn invalid(value: impl Display, detail: impl Display) -> String {
+    format!("Invalid value: {value}: {detail}")
 }
 
-impl<'p> Path<'p> {
-    /// The path of the object itself.
-    pub const OBJECT: Self = Path::Keys(&[]);
-
-    /// The path of a member.
-    pub const fn member(&'p self, key: &'p str) -> Self {
-        Path::Member(self, key)
-    }
-
-    /// The path of an element.
-    pub const fn element(&'p self, index: usize) -> Self {
-        Path::Element(self, index)
-    }
+/// `field.Required` of apimachinery.
+pub fn required(detail: impl Display) -> String {
+    format!("Required value: {detail}")
 }
 
-impl fmt::Display for Path<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Path::Keys([]) => f.write_str("object"),
-            Path::Keys(keys) => Joined(keys, ".").fmt(f),
-            Path::Member(Path::Keys([]), key) => f.write_str(key),
-            Path::Member(parent, key) => write!(f, "{parent}.{key}"),
-            Path::Element(parent, index) => write!(f, "{parent}[{index}]"),
+/// `field.Forbidden` of apimachinery.
+pub fn forbidden(detail: impl Display) -> String {
+    format!("Forbidden: {detail}")
+}
+
+/// `field.NotSupported` of apimachinery.
+pub fn not_supported(value: impl Display, supported: &[String]) -> String {
+    format!("Unsupported value: {value}: supported values: {}", supported.join(", "))
+}
+
+/// Text from a request in quotes, on one line and not longer than a name can be.
+pub fn quoted(text: &str) -> String {
+    quoted_up_to(LONGEST_VALUE, text)
+}
+
+/// A name in a warning: in quotes, shortened when it is long.
+pub fn name(text: &str) -> String {
+    quoted_up_to(LONGEST_NAME, text)
+}
+
+/// A warning of at most [`LONGEST_WARNING`] characters.
+pub fn warning(text: impl Display) -> String {
+    shortened(LONGEST_WARNING, &text.to_string())
+}
+
+fn quoted_up_to(length: usize, text: &str) -> String {
+    serde_json::to_string(&shortened(length, text)).unwrap_or_default()
+}
+
+fn shortened(length: usize, text: &str) -> String {
+    if text.chars().nth(length).is_none() {
+        return text.to_owned();
+    }
+    text.chars().take(length - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_quoted_and_shortened() {
+        for (text, expected) in [
+            ("vault", "\"vault\"".to_owned()),
+            ("a\n\"b\"", r#""a\n\"b\"""#.to_owned()),
+            (&"é".repeat(253), format!("\"{}\"", "é".repeat(253))),
+            (&"é".repeat(254), format!("\"{}…\"", "é".repeat(252))),
+        ] {
+            assert_eq!(quoted(text), expected);
         }
+        assert_eq!(name(&"x".repeat(63)).chars().count(), LONGEST_NAME + 2);
     }
-}
 
-/// Several things in a message, with a separator between them.
-pub struct Joined<'j, T>(pub &'j [T], pub &'static str);
-
-impl<T: fmt::Display> fmt::Display for Joined<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        for (i, part) in self.0.iter().enumerate() {
-            if i > 0 {
-                f.write_str(self.1)?;
-            }
-            part.fmt(f)?;
-        }
-        Ok(())
-    }
-}
-
-/// Text from a request in a message: quoted as JSON, so that it stays on one line, and cut to
-/// the longest name that Kubernetes allows, so that a request can't blow up its own rejection.
-pub struct Quoted<'t>(pub &'t str);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        const LONGEST: usize = 253;
-        let end = self.0.char_indices().nth(LONGEST).map(|(end, _)| end);
-        let (text, more) = match end.and_then(|end| self.0.get(..end)) {
-            Some(cut) => (cut, "…"),
-            None => (self.0, ""),
-        };
-        let quoted = serde_json::to_string(text).map_err(|_| fmt::Error)?;
-        write!(f, "{quoted}{more}")
-    }
-}
-
-/// Something that can't be read, and where.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Misread {
-    /// Its path.
-    pub path: String,
-    /// What stands there and what belongs there.
-    pub message: String,
-}
-
-impl Misread {
-    /// A member that has to be there and isn't.
-    pub fn missing(at: &Path) -> Self {
-        Self { path: at.to_string(), message: "is missing".to_owned() }
+    #[test]
+    fn warnings_fit() {
+        assert_eq!(warning("x".repeat(256)), "x".repeat(256));
+        let cut = warning("é".repeat(257));
+        assert_eq!((cut.chars().count(), cut.ends_with('…')), (256, true));
     }
 }

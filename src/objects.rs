@@ -1,114 +1,331 @@
-//! The borrowed views of the objects beside Pods that rules are about.
+//! Views of Kubernetes' objects: the fields that rules read, and no others.
 //!
-//! The names are those of the Kubernetes API; a test compares them with k8s-openapi's types.
+//! The names are those of the Kubernetes API; a test compares them with k8s-openapi's types. A
+//! field that is `null` counts as absent, as it does for the API server. Where types share fields,
+//! one view serves them all.
 
-use crate::json::{Editable, Int, List, Read, Text, view};
-use crate::pod_spec::{Metadata, Pod};
-use std::borrow::Cow;
+use crate::decode::{Object, Text};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
-view! {
-    /// Deployment, ReplicaSet, StatefulSet, DaemonSet, ReplicationController and Job; and
-    /// `JobTemplateSpec`, which is a Job without a status
-    Workload<'a> {
-        /// Where the template is.
-        "spec" => spec: Read<WorkloadSpec<'a>>,
+/// The type of a Secret that holds a service-account token.
+pub const TOKEN_SECRET: &str = "kubernetes.io/service-account-token";
+
+/// The annotation of such a Secret that names the service account.
+pub const SERVICE_ACCOUNT_NAME: &str = "kubernetes.io/service-account.name";
+
+/// A list that may be absent.
+pub type List<T> = Option<Vec<Object<T>>>;
+
+/// The elements of a list that may be absent.
+pub fn elements<T>(list: Option<&Vec<T>>) -> &[T] {
+    list.map_or(&[], Vec::as_slice)
+}
+
+/// Text that may be absent, which is the same as empty.
+pub fn text<'t>(text: Option<&'t Text>) -> &'t str {
+    text.map_or("", |text| text)
+}
+
+/// An object, or a template of one: the fields of all kinds that rules are about. Their names don't
+/// clash, so that one view is enough; the request's kind says which of them count.
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct KubernetesObject<'a> {
+    pub metadata: Option<Object<ObjectMeta<'a>>>,
+    pub spec: Option<Object<Spec<'a>>>,
+    /// Of a PodTemplate.
+    pub template: Option<Box<Object<KubernetesObject<'a>>>>,
+    /// Of a Secret. Its data is never looked at.
+    #[serde(rename = "type")]
+    pub secret_type: Option<Text<'a>>,
+}
+
+/// `ObjectMeta`
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct ObjectMeta<'a> {
+    pub name: Option<Text<'a>>,
+    /// Known for objects that exist: the API server sets it after mutating admission.
+    pub uid: Option<Text<'a>>,
+    /// Decoded when one is asked for: some are as large as the object itself.
+    pub annotations: Option<&'a RawValue>,
+}
+
+impl KubernetesObject<'_> {
+    /// The value of an annotation; `None` also for one that isn't text.
+    pub fn annotation(&self, key: &str) -> Option<String> {
+        let annotations = self.metadata.as_ref()?.annotations?;
+        let annotations: Value = serde_json::from_slice(annotations.get().as_bytes()).ok()?;
+        annotations.get(key)?.as_str().map(str::to_owned)
+    }
+
+    /// True for the kubelet's mirror of a static Pod. It can hold no token: the API server refuses
+    /// it (`plugin/pkg/admission/serviceaccount`, `Validate`).
+    pub fn is_mirror(&self) -> bool {
+        self.annotation("kubernetes.io/config.mirror").is_some()
     }
 }
 
-view! {
-    /// `DeploymentSpec` and its like
-    WorkloadSpec<'a> {
-        /// What the Pods will be like.
-        "template" => template: Read<Pod<'a>>,
+/// The spec of a Pod; and of workloads, TokenRequests and CSIDrivers.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct Spec<'a> {
+    pub volumes: List<Volume<'a>>,
+    pub containers: List<Container<'a>>,
+    /// Sidecars are among them.
+    pub init_containers: List<Container<'a>>,
+    pub ephemeral_containers: List<Container<'a>>,
+    pub security_context: Option<Object<SecurityContext<'a>>>,
+    pub os: Option<Object<Named<'a>>>,
+    pub node_selector: Option<Object<NodeSelector<'a>>>,
+    pub termination_grace_period_seconds: Option<i64>,
+    pub automount_service_account_token: Option<bool>,
+    pub service_account_name: Option<Text<'a>>,
+    /// What `serviceAccountName` was called before.
+    pub service_account: Option<Text<'a>>,
+    /// Of a Deployment and its like: what its Pods will be like.
+    pub template: Option<Box<Object<KubernetesObject<'a>>>>,
+    /// Of a CronJob.
+    pub job_template: Option<Box<Object<KubernetesObject<'a>>>>,
+    /// Of a StatefulSet: each of its Pods gets a volume for each of these claims.
+    pub volume_claim_templates: List<KubernetesObject<'a>>,
+    /// Of a TokenRequest; none means the API server's own.
+    pub audiences: Option<Vec<Text<'a>>>,
+    /// Of a TokenRequest, in seconds; 3600 when absent.
+    pub expiration_seconds: Option<i64>,
+    /// Of a TokenRequest: the object with which the token ends.
+    pub bound_object_ref: Option<Object<GroupKind<'a>>>,
+    /// Of a CSIDriver: the tokens of each Pod that the kubelet hands to it.
+    pub token_requests: List<ServiceAccountToken<'a>>,
+}
+
+impl<'a> Spec<'a> {
+    pub fn template(&self) -> Option<&KubernetesObject<'a>> {
+        self.template.as_deref().map(|template| &template.0)
+    }
+
+    pub fn volumes(&self) -> &[Object<Volume<'a>>] {
+        elements(self.volumes.as_ref())
+    }
+
+    /// The lists of containers with their names.
+    pub fn container_lists(&self) -> [(&'static str, &[Object<Container<'a>>]); 3] {
+        [
+            ("containers", elements(self.containers.as_ref())),
+            ("initContainers", elements(self.init_containers.as_ref())),
+            ("ephemeralContainers", elements(self.ephemeral_containers.as_ref())),
+        ]
+    }
+
+    /// All containers: they share the Pod's volumes.
+    pub fn all_containers(&self) -> impl Iterator<Item = &Container<'a>> {
+        self.container_lists().into_iter().flat_map(|(_, list)| list).map(|container| &container.0)
+    }
+
+    /// The account that the Pod runs as (`plugin/pkg/admission/serviceaccount`,
+    /// `DefaultServiceAccountName`).
+    pub fn service_account(&self) -> &str {
+        let names = [&self.service_account_name, &self.service_account].map(|it| text(it.as_ref()));
+        names.into_iter().find(|name| !name.is_empty()).unwrap_or("default")
     }
 }
 
-view! {
-    /// `batch/v1 CronJob`
-    CronJob<'a> {
-        /// Where the Job's template is.
-        "spec" => spec: Read<CronJobSpec<'a>>,
+/// `GroupVersionKind`; and `BoundObjectReference`, which has a kind, too
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct GroupKind<'a> {
+    pub group: Option<Text<'a>>,
+    pub kind: Option<Text<'a>>,
+}
+
+/// `PodOS`, `SecretKeySelector` and `SecretEnvSource`
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct Named<'a> {
+    pub name: Option<Text<'a>>,
+}
+
+/// The labels of a node selector that rules read
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct NodeSelector<'a> {
+    #[serde(rename = "kubernetes.io/os")]
+    pub os: Option<Text<'a>>,
+    #[serde(rename = "beta.kubernetes.io/os")]
+    pub beta_os: Option<Text<'a>>,
+}
+
+/// `PodSecurityContext` and `SecurityContext`
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct SecurityContext<'a> {
+    /// Of a Pod.
+    pub fs_group: Option<i64>,
+    /// Of a Pod.
+    pub fs_group_change_policy: Option<Text<'a>>,
+    pub run_as_group: Option<i64>,
+    pub run_as_user: Option<i64>,
+    pub run_as_non_root: Option<bool>,
+    /// Of a container.
+    pub privileged: Option<bool>,
+    /// Of a container.
+    pub capabilities: Option<Object<Capabilities<'a>>>,
+    pub windows_options: Option<IgnoredAny>,
+}
+
+/// `Capabilities`
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct Capabilities<'a> {
+    pub add: Option<Vec<Text<'a>>>,
+    pub drop: Option<Vec<Text<'a>>>,
+}
+
+/// `Container` and `EphemeralContainer`
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct Container<'a> {
+    pub name: Option<Text<'a>>,
+    pub env: List<EnvSource<'a>>,
+    pub env_from: List<EnvSource<'a>>,
+    pub volume_mounts: List<VolumeMount<'a>>,
+    pub security_context: Option<Object<SecurityContext<'a>>>,
+}
+
+impl<'a> Container<'a> {
+    pub fn name(&self) -> &str {
+        text(self.name.as_ref())
+    }
+
+    pub fn mounts(&self) -> &[Object<VolumeMount<'a>>] {
+        elements(self.volume_mounts.as_ref())
     }
 }
 
-view! {
-    /// `CronJobSpec`
-    CronJobSpec<'a> {
-        /// What the Jobs will be like.
-        "jobTemplate" => job_template: Read<Workload<'a>>,
+/// `EnvVar`, `EnvVarSource` and `EnvFromSource`
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct EnvSource<'a> {
+    pub value_from: Option<Box<Object<EnvSource<'a>>>>,
+    /// One key of a Secret.
+    pub secret_key_ref: Option<Object<Named<'a>>>,
+    /// All keys of a Secret.
+    pub secret_ref: Option<Object<Named<'a>>>,
+}
+
+/// `VolumeMount`
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct VolumeMount<'a> {
+    pub name: Option<Text<'a>>,
+    pub mount_path: Option<Text<'a>>,
+    pub sub_path: Option<Text<'a>>,
+    pub sub_path_expr: Option<Text<'a>>,
+}
+
+/// `Volume`
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct Volume<'a> {
+    pub name: Option<Text<'a>>,
+    pub projected: Option<Object<Files<'a>>>,
+    pub secret: Option<Object<Files<'a>>>,
+    pub config_map: Option<Object<Files<'a>>>,
+    #[serde(rename = "downwardAPI")]
+    pub downward_api: Option<Object<Files<'a>>>,
+    /// The source whose files outlive a container, whichever it is. The kubelet would change their
+    /// group and mode for an fsGroup (`pkg/volume/volume_linux.go`, `ChangePermissions`). nfs,
+    /// hostPath, emptyDir and image aren't among these.
+    #[serde(rename = "persistentVolumeClaim")]
+    #[serde(alias = "awsElasticBlockStore", alias = "azureDisk", alias = "azureFile")]
+    #[serde(alias = "cephfs", alias = "cinder", alias = "csi", alias = "ephemeral", alias = "fc")]
+    #[serde(alias = "flexVolume", alias = "flocker", alias = "gcePersistentDisk")]
+    #[serde(alias = "glusterfs", alias = "iscsi", alias = "photonPersistentDisk")]
+    #[serde(alias = "portworxVolume", alias = "quobyte", alias = "rbd", alias = "scaleIO")]
+    #[serde(alias = "storageos", alias = "vsphereVolume")]
+    pub persistent: Option<Object<PersistentSource>>,
+}
+
+impl<'a> Volume<'a> {
+    pub fn name(&self) -> &str {
+        text(self.name.as_ref())
+    }
+
+    /// The sources of a projected volume.
+    pub fn sources(&self) -> &[Object<VolumeProjection<'a>>] {
+        self.projected.as_ref().map_or(&[], |projected| elements(projected.sources.as_ref()))
+    }
+
+    /// The projected service-account tokens.
+    pub fn tokens(&self) -> impl Iterator<Item = &ServiceAccountToken<'a>> {
+        self.sources().iter().filter_map(|source| Some(&source.service_account_token.as_ref()?.0))
+    }
+
+    /// True when the kubelet would change files that outlive a container: it leaves read-only
+    /// sources alone.
+    pub fn is_persistent(&self) -> bool {
+        self.persistent.as_ref().is_some_and(|source| source.read_only != Some(true))
     }
 }
 
-view! {
-    /// `v1 PodTemplate`
-    PodTemplate<'a> {
-        /// What the Pods will be like.
-        "template" => template: Read<Pod<'a>>,
+/// A source whose files outlive a container.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PersistentSource {
+    pub read_only: Option<bool>,
+}
+
+/// What becomes files: `SecretVolumeSource`, `ConfigMapVolumeSource`, `DownwardAPIVolumeSource`,
+/// `ProjectedVolumeSource` and their projections
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct Files<'a> {
+    /// Of a Secret volume.
+    pub secret_name: Option<Text<'a>>,
+    /// Of a projected Secret.
+    pub name: Option<Text<'a>>,
+    pub items: List<KeyToPath<'a>>,
+    /// Of a projected volume.
+    pub sources: List<VolumeProjection<'a>>,
+    /// Of a volume; 0644 when absent.
+    pub default_mode: Option<i64>,
+}
+
+impl<'a> Files<'a> {
+    pub fn items(&self) -> &[Object<KeyToPath<'a>>] {
+        elements(self.items.as_ref())
     }
 }
 
-view! {
-    /// `authentication.k8s.io/v1 TokenRequest`
-    TokenRequest<'a> {
-        /// What is asked for.
-        "spec" => spec: Editable<'a, TokenRequestSpec<'a>>,
-    }
+/// `KeyToPath`; and `DownwardAPIVolumeFile`, which has no key
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct KeyToPath<'a> {
+    pub key: Option<Text<'a>>,
+    pub path: Option<Text<'a>>,
+    pub mode: Option<i64>,
 }
 
-view! {
-    /// `TokenRequestSpec`
-    TokenRequestSpec<'a> {
-        /// Whom the token is for; the API server when absent or empty.
-        "audiences" => audiences: List<Cow<'a, str>>,
-        /// Seconds; 3600 when absent.
-        "expirationSeconds" => expiration_seconds: Int<'a>,
-        /// The object with which the token ends.
-        "boundObjectRef" => bound_object_ref: Read<BoundObjectReference<'a>>,
-    }
+/// `VolumeProjection`
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct VolumeProjection<'a> {
+    pub service_account_token: Option<Object<ServiceAccountToken<'a>>>,
+    pub secret: Option<Object<Files<'a>>>,
+    pub config_map: Option<Object<Files<'a>>>,
+    #[serde(rename = "downwardAPI")]
+    pub downward_api: Option<Object<Files<'a>>>,
 }
 
-view! {
-    /// `BoundObjectReference`
-    BoundObjectReference<'a> {
-        /// Its kind.
-        "kind" => kind: Text<'a>,
-    }
+/// `ServiceAccountTokenProjection`; and `TokenRequest` of a CSIDriver, which has no path
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct ServiceAccountToken<'a> {
+    pub audience: Option<Text<'a>>,
+    /// Seconds; 3600 when absent.
+    pub expiration_seconds: Option<i64>,
+    pub path: Option<Text<'a>>,
 }
-
-view! {
-    /// `v1 Secret`, less its data, which the policy never looks at
-    Secret<'a> {
-        /// The annotation that names the service account.
-        "metadata" => metadata: Read<Metadata<'a>>,
-        /// What the Secret is for.
-        "type" => kind: Text<'a>,
-    }
-}
-
-impl Secret<'_> {
-    /// The type of a Secret that the API server puts a token in.
-    pub const TOKEN: &'static str = "kubernetes.io/service-account-token";
-
-    /// The annotation that names the service account.
-    pub const OWNER: &'static str = "kubernetes.io/service-account.name";
-}
-
-view! {
-    /// `storage.k8s.io/v1 CSIDriver`
-    CsiDriver<'a> {
-        /// What the driver wants.
-        "spec" => spec: Read<CsiDriverSpec<'a>>,
-    }
-}
-
-view! {
-    /// `CSIDriverSpec`
-    CsiDriverSpec<'a> {
-        /// The tokens of each Pod that the kubelet hands to the driver.
-        "tokenRequests" => token_requests: Read<Vec<CsiTokenRequest<'a>>>,
-    }
-}
-
-/// `TokenRequest` of a CSI driver, with its text for a fix. Its members are those of a projected
-/// token.
-pub type CsiTokenRequest<'a> = crate::pod_spec::TokenProjection<'a>;

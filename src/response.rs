@@ -1,151 +1,139 @@
-//! What the policy-server is told: the answer to a request, and a line in its log.
-//!
-//! The SDK has types for both. Its response holds the object as a `serde_json::Value` and its log
-//! drain makes one of each line, and with them floating-point numbers, maps and hash tables come
-//! into the module: a third of its size. Tests compare what is written here with the SDK's types.
+//! The mode and the violations become the answer to policy-server, and a line in its log.
 
-use crate::fix::{self, Edit};
+use crate::message::warning;
+use crate::objects::text;
+use crate::patch::Patches;
+use crate::request::{AdmissionRequest, Subject};
+use crate::rule::{Remedy, Violation};
+use crate::settings::Mode;
+use kubewarden_policy_sdk::logging::KubewardenDrain;
 use serde::Serialize;
-use wapc_guest::CallResult;
+use serde_json::value::RawValue;
+use slog::{Drain, Logger, info, o};
+use std::collections::BTreeSet;
 
-/// `ValidationResponse` of the SDK; what isn't there is left out.
+/// The SDK's `ValidationResponse`, with the object as text: as the SDK's `serde_json::Value` all
+/// of it would be decoded and written.
 #[derive(Debug, Default, Serialize)]
 pub struct Response {
-    /// True if the request is accepted.
     pub accepted: bool,
-    /// Why it isn't.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// What goes into the API server's audit log.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub audit_annotations: Option<Annotations>,
-    /// What the client is told, accepted or not.
+    pub mutated_object: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit_annotations: Option<AuditAnnotations>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
-/// The audit annotations.
-#[derive(Debug, Default, Serialize)]
-pub struct Annotations {
+/// What goes into the API server's audit log.
+#[derive(Debug, Default, Clone, Serialize)]
+pub struct AuditAnnotations {
     /// The annotation with which the object took itself out.
     #[serde(rename = "opt-out", skip_serializing_if = "Option::is_none")]
     pub opt_out: Option<String>,
-    /// The names of the rules that are broken.
+    /// The names of the rules that are broken, sorted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rules: Option<String>,
-    /// What a person sees.
+    /// All violations in full, one a line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub violations: Option<String>,
 }
 
 impl Response {
-    /// The response to what nothing is wrong with.
     pub fn accept() -> Self {
         Self { accepted: true, ..Self::default() }
     }
 
-    /// Writes it.
-    ///
-    /// # Errors
-    /// Never, but for running out of memory.
-    pub fn write(&self) -> CallResult {
-        Ok(serde_json::to_vec(self)?)
+    /// Rejects, in every mode, what can't be decoded.
+    pub fn decode_error(message: String) -> Self {
+        let (rules, violations) = (Some("decode".to_owned()), Some(message.clone()));
+        let audit_annotations = Some(AuditAnnotations { rules, violations, opt_out: None });
+        Self { message: Some(message), audit_annotations, ..Self::default() }
     }
 
-    /// Writes it with the object as the edits make it.
-    ///
-    /// # Errors
-    /// When an edit doesn't fit the object, which no rule's edits should bring about.
-    pub fn write_with_object(&self, object: &str, edits: Vec<Edit>) -> CallResult {
-        let mut out = serde_json::to_string(self)?;
-        out.reserve(object.len() + fix::added(&edits) + 32);
-        out.pop();
-        out.push_str(",\"mutated_object\":");
-        fix::apply(object, edits, &mut out).ok_or("an edit does not fit the object")?;
-        out.push('}');
-        Ok(out.into_bytes())
-    }
-}
-
-/// One structured line in the policy-server's log
-/// (`crates/policy-evaluator/src/policy_tracing.rs` in kubewarden/kubewarden-controller).
-#[derive(Debug, Serialize)]
-pub struct Event<'e> {
-    /// How important it is.
-    pub level: &'static str,
-    /// What happened.
-    pub message: &'e str,
-    /// The policy that says so.
-    pub policy: &'static str,
-    /// The object's kind.
-    pub kind: &'e str,
-    /// What was being done to it.
-    pub operation: &'e str,
-    /// Where.
-    pub namespace: &'e str,
-    /// Its name.
-    pub name: &'e str,
-    /// What is wrong with it, one violation in a line.
-    pub violations: &'e str,
-}
-
-impl Event<'_> {
-    /// Hands it to the policy-server. A log that can't be written changes no verdict.
-    pub fn log(&self) {
-        if let Ok(line) = serde_json::to_vec(self) {
-            drop(wapc_guest::host_call("kubewarden", "tracing", "log", &line));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use kubewarden_policy_sdk::response::ValidationResponse;
-    use serde_json::{Value, json};
-
-    fn annotations() -> Annotations {
-        let text = |it: &str| Some(it.to_owned());
-        Annotations { opt_out: text("a"), rules: text("b"), violations: text("c\n\"d\"") }
-    }
-
-    #[test]
-    fn the_sdk_reads_what_is_written() {
-        let warned = Response {
-            accepted: false,
-            message: Some("why".to_owned()),
-            audit_annotations: Some(annotations()),
-            warnings: vec!["one".to_owned(), "two".to_owned()],
+    /// What the mode makes of the violations, each with its rule's name; and the patches that are
+    /// to be applied to the object.
+    pub fn new(
+        mode: Mode,
+        subject: Subject,
+        violations: Vec<(&'static str, Violation)>,
+    ) -> (Self, Patches) {
+        let accepted = !violations.iter().any(|(_, it)| is_rejected(it, mode));
+        let warnings = violations.iter().flat_map(|(_, it)| warnings(it, mode, accepted));
+        let warnings = warnings.map(warning).collect();
+        // A template is never mutated: what a patch fixes is fixed in each of its Pods.
+        let is_fixed_later = |it: &Violation| {
+            mode == Mode::Mutate
+                && subject == Subject::Template
+                && matches!(it.remedy, Remedy::Patch(_))
         };
-        let object = r#"{"kind":"Pod"}"#;
-        let edit = Edit::Replace { at: &object[1..1], with: r#""a":1,"#.to_owned() };
-        for (written, expected) in [
-            (Response::accept().write(), json!({ "accepted": true })),
-            (
-                warned.write(),
-                json!({
-                    "accepted": false, "message": "why", "warnings": ["one", "two"],
-                    "audit_annotations": { "opt-out": "a", "rules": "b", "violations": "c\n\"d\"" },
-                }),
-            ),
-            (
-                Response::accept().write_with_object(object, vec![edit]),
-                json!({ "accepted": true, "mutated_object": { "a": 1, "kind": "Pod" } }),
-            ),
-        ] {
-            let written: Value = serde_json::from_slice(&written.unwrap()).unwrap();
-            assert_eq!(written, expected);
-            // What the SDK's type doesn't know, or calls otherwise, would not come back.
-            let read: ValidationResponse = serde_json::from_value(written.clone()).unwrap();
-            let mut again = serde_json::to_value(read).unwrap();
-            again.as_object_mut().unwrap().retain(|_, member| !member.is_null());
-            assert_eq!(again, expected);
+        let is_reported = |it: &Violation| {
+            !matches!(it.remedy, Remedy::Notice) && !it.is_presumed && !is_fixed_later(it)
+        };
+        let (mut rules, mut lines) = (BTreeSet::new(), Vec::new());
+        let mut patches = Patches::new();
+        for (rule, violation) in violations.into_iter().filter(|(_, it)| is_reported(it)) {
+            rules.extend([rule]);
+            lines.push(violation.to_string());
+            if let (true, Mode::Mutate, Remedy::Patch(more)) = (accepted, mode, violation.remedy) {
+                patches.extend(more);
+            }
         }
+        if lines.is_empty() {
+            return (Self { warnings, ..Self::accept() }, patches);
+        }
+        let rules = rules.into_iter().collect::<Vec<_>>().join(",");
+        let violations = lines.join("\n");
+        let message = (!accepted).then(|| violations.clone());
+        let (rules, violations) = (Some(rules), Some(violations));
+        let audit_annotations = Some(AuditAnnotations { rules, violations, opt_out: None });
+        (Self { accepted, message, audit_annotations, warnings, mutated_object: None }, patches)
     }
 
-    #[test]
-    fn edits_that_do_not_fit_are_an_error() {
-        let edit = Edit::Replace { at: "elsewhere", with: String::new() };
-        assert!(Response::accept().write_with_object("{}", vec![edit]).is_err());
+    /// Writes a structured line into policy-server's log, unless the request is plainly accepted.
+    /// A line that can't be written changes no answer.
+    pub fn log(&self, request: Option<&AdmissionRequest>) {
+        let annotations = self.audit_annotations.as_ref();
+        let Some(violations) = annotations.and_then(|it| it.violations.as_ref()) else { return };
+        let policy = o!("policy" => env!("CARGO_PKG_NAME"));
+        let logger = Logger::root(KubewardenDrain::default().ignore_res(), policy);
+        let message = match (self.accepted, &self.mutated_object) {
+            (false, _) => "rejected",
+            (true, Some(_)) => "mutated",
+            (true, None) => "accepted with warnings",
+        };
+        let [kind, operation, namespace, name] = request.map_or([""; 4], |it| {
+            let kind = it.kind.as_ref().and_then(|kind| kind.kind.as_ref());
+            [kind, it.operation.as_ref(), it.namespace.as_ref(), it.name.as_ref()].map(text)
+        });
+        info!(
+            logger, "{}", message;
+            "kind" => kind, "operation" => operation, "namespace" => namespace, "name" => name,
+            "violations" => violations,
+        );
+    }
+}
+
+fn is_rejected(violation: &Violation, mode: Mode) -> bool {
+    match (mode, &violation.remedy) {
+        (_, Remedy::Error) => true,
+        (_, Remedy::Notice) | (Mode::Warn, _) | (Mode::Mutate, Remedy::Patch(_) | Remedy::Warn) => {
+            false
+        }
+        (Mode::Mutate | Mode::Reject, _) => !violation.is_presumed,
+    }
+}
+
+/// What the client is told of a violation beside a rejection.
+fn warnings(violation: &Violation, mode: Mode, accepted: bool) -> Vec<String> {
+    match (mode, &violation.remedy) {
+        (_, Remedy::Notice) => violation.warnings.clone(),
+        (Mode::Mutate, Remedy::Patch(_) | Remedy::Warn) if accepted => violation.warnings.clone(),
+        (Mode::Mutate, Remedy::Patch(_) | Remedy::Warn) => Vec::new(),
+        (Mode::Warn, _) if accepted => vec![violation.to_string()],
+        _ if violation.is_presumed => vec![violation.to_string()],
+        _ => Vec::new(),
     }
 }

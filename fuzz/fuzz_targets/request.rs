@@ -1,16 +1,16 @@
-//! Requests and settings from a grammar: the laws that hold for every one of them.
+//! Generated requests and settings: all invariants are kept.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../tests/common/grammar.rs"]
-mod grammar;
-#[path = "../../tests/common/laws.rs"]
-mod laws;
+#[path = "../../tests/common/generator.rs"]
+mod generator;
+#[path = "../../tests/common/invariants.rs"]
+mod invariants;
 
 fuzz_target!(|choices: &[u8]| {
-    let mut choices = grammar::Choices::new(choices);
+    let mut choices = generator::Choices::new(choices);
     let settings = choices.settings();
     let request = choices.request();
-    laws::hold(&request, &settings);
+    invariants::check(&request, &settings);
 });

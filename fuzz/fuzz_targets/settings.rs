@@ -1,10 +1,9 @@
-//! Any bytes as settings: an answer that people can read, and the same one when they are judged
-//! with a request.
+//! Any bytes as settings: an answer that people can read.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../tests/common/laws.rs"]
-mod laws;
+#[path = "../../tests/common/invariants.rs"]
+mod invariants;
 
-fuzz_target!(|settings: &[u8]| laws::settings_are_answered(settings));
+fuzz_target!(|settings: &[u8]| invariants::settings_are_answered(settings));

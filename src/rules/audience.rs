@@ -1,111 +1,101 @@
 //! Tokens are asked for only the audiences that the operator allows.
+//!
+//! Fields: `volumes[*].projected.sources[*].serviceAccountToken.audience` of Pods and templates,
+//! `spec.audiences[*]` of a TokenRequest, `spec.tokenRequests[*].audience` of a CSIDriver.
+//!
+//! Allowed: none, which means the API server's own; what `apiServer.audiences` names, or else what
+//! looks like the API server's own, since a validating policy sees a TokenRequest with these filled
+//! in (`pkg/registry/core/serviceaccount/storage/token.go`, `Create`); and `allowedAudiences`.
+//!
+//! Mutation: none, only the author knows who the token is for.
 
-use super::{Context, Finding, Remedy, token_lifetime::at_token};
-use crate::message::{Joined, Path, Quoted};
-use crate::objects::{CsiDriverSpec, TokenRequestSpec};
-use crate::pod_spec::PodSpec;
+use crate::message::{not_supported, quoted};
+use crate::request::Subject;
+use crate::review::Review;
+use crate::rule::{Context, Remedy, Rule, Violation};
 use crate::settings::Settings;
 
-/// The rule's name.
-pub const RULE: &str = "audience";
+/// The rule.
+pub const RULE: Rule = Rule { name: "audience", check };
 
-/// Reports each projected token of a Pod for an audience that isn't allowed.
-pub fn check<'a>(
-    spec: &PodSpec<'a>,
-    settings: &Settings,
-    at: &Path,
-    findings: &mut Vec<Finding<'a>>,
-) {
-    for (i, volume) in spec.volumes.elements() {
-        for (j, token) in volume.tokens() {
-            let Some(projection) = token.get() else { continue };
-            let whose = || format!(" (volume {})", Quoted(volume.name.or_empty()));
-            let path = || at_token(at, i, j, "audience");
-            findings.extend(check_audience(projection.audience.or_empty(), settings, path, whose));
+fn check(review: &Review, context: &Context) -> Vec<Violation> {
+    let settings = context.settings;
+    let mut violations = Vec::new();
+    for token in &review.tokens {
+        for (i, audience) in token.audiences.iter().enumerate() {
+            if !settings.allows_audience(audience) {
+                let message = not_supported(quoted(audience), &supported(settings));
+                let path = match review.subject {
+                    Subject::TokenRequest => token.path.child("audiences").index(i),
+                    _ => token.path.child("audience"),
+                };
+                violations.push(Violation::new(path, message, Remedy::Reject));
+            }
         }
     }
+    violations
 }
 
-/// Reports each token of a CSI driver for an audience that isn't allowed.
-pub fn check_csi_driver<'a>(
-    driver: &CsiDriverSpec<'a>,
-    settings: &Settings,
-    findings: &mut Vec<Finding<'a>>,
-) {
-    for (i, token) in driver.token_requests.get().into_iter().flatten().enumerate() {
-        let Some(token) = token.get() else { continue };
-        let path = || format!("spec.tokenRequests[{i}].audience");
-        let audience = token.audience.or_empty();
-        findings.extend(check_audience(audience, settings, path, String::new));
-    }
-}
-
-/// Reports each audience of a request for a token that isn't allowed.
-pub fn check_request<'a>(
-    request: &TokenRequestSpec<'a>,
-    context: &Context,
-    findings: &mut Vec<Finding<'a>>,
-) {
-    for (i, audience) in request.audiences.elements() {
-        let path = || format!("spec.audiences[{i}]");
-        findings.extend(check_audience(audience, context.settings, path, String::new));
-    }
-}
-
-fn check_audience<'a>(
-    audience: &str,
-    settings: &Settings,
-    path: impl FnOnce() -> String,
-    whose: impl FnOnce() -> String,
-) -> Option<Finding<'a>> {
-    if settings.allows_audience(audience) {
-        return None;
-    }
-    let allowed = settings.allowed_audiences.as_deref().unwrap_or_default();
-    let message = format!(
-        "{} is not an allowed audience{}; allowed are the API server's own{}{}",
-        Quoted(audience),
-        whose(),
-        if allowed.is_empty() { "" } else { " and " },
-        Joined(allowed, ", "),
-    );
-    Some(Finding { path: path(), rule: RULE, message, remedy: Remedy::Reject })
+fn supported(settings: &Settings) -> Vec<String> {
+    let allowed = settings.allowed_audiences.iter().flatten().map(|audience| quoted(audience));
+    std::iter::once("the API server's own".to_owned()).chain(allowed).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::findings;
+    use super::RULE;
+    use crate::rules::tests::{check, check_pod, check_template, token_volume};
+    use serde_json::{Value, json};
 
+    /// The settings' own tests have the table of which audience is allowed.
     #[test]
     fn audiences_that_are_not_allowed() {
-        let open = "{}";
-        let none = r#"{"allowedAudiences":[]}"#;
-        let some = r#"{"allowedAudiences":["vault","sts.*"],"apiServer":{"audiences":["own"]}}"#;
-        for (audience, settings, allowed) in [
-            ("null", open, true),
-            (r#""anything""#, open, true),
-            ("null", none, true),
-            (r#""""#, none, true),
-            (r#""vault""#, none, false),
-            ("null", some, true),
-            (r#""own""#, some, true),
-            (r#""vault""#, some, true),
-            (r#""Vault""#, some, false),
-            (r#""vault/""#, some, false),
-            (r#""sts.amazonaws.com""#, some, true),
-            (r#""xsts.amazonaws.com""#, some, false),
+        let settings = json!({ "allowedAudiences": ["sts.*"] });
+        let token = |audience: &str| json!({ "audience": audience, "expirationSeconds": 3600 });
+        let volumes = json!({ "volumes": [
+            token_volume("a", &json!("sts.amazonaws.com"), &json!(3600)),
+            token_volume("b", &json!("vault"), &json!(3600)),
+            token_volume("c", &Value::Null, &json!(3600)),
+        ] });
+        let request =
+            json!({ "spec": { "audiences": ["https://kubernetes.default.svc", "vault"] } });
+        let driver = json!({ "spec": { "tokenRequests": [token("vault"), token("sts.x")] } });
+        for (name, found, path) in [
+            (
+                "a Pod",
+                check_pod(&RULE, &volumes, &settings),
+                "spec.volumes[1].projected.sources[0].serviceAccountToken.audience",
+            ),
+            (
+                "a template",
+                check_template(&RULE, &volumes, &settings),
+                "spec.template.spec.volumes[1].projected.sources[0].serviceAccountToken.audience",
+            ),
+            (
+                "a TokenRequest",
+                check(
+                    &RULE,
+                    ("authentication.k8s.io", "TokenRequest", "token"),
+                    &request,
+                    &settings,
+                ),
+                "spec.audiences[1]",
+            ),
+            (
+                "a CSIDriver",
+                check(&RULE, ("storage.k8s.io", "CSIDriver", ""), &driver, &settings),
+                "spec.tokenRequests[0].audience",
+            ),
         ] {
-            let spec = format!(
-                r#"{{"volumes":[{{"name":"t","projected":{{"sources":[{{"serviceAccountToken":{{"audience":{audience}}}}}]}}}}]}}"#
+            let [found] = &*found else { panic!("{name}: {found:?}") };
+            let message =
+                "Unsupported value: \"vault\": supported values: the API server's own, \"sts.*\"";
+            assert_eq!(
+                (&*found.path, found.remedy, &*found.message),
+                (path, "reject", message),
+                "{name}"
             );
-            let found = findings(super::RULE, &spec, settings);
-            assert_eq!(found.is_empty(), allowed, "{audience} with {settings}: {found:?}");
-            for (line, remedy) in found {
-                let path = "spec.volumes[0].projected.sources[0].serviceAccountToken.audience";
-                let start = format!("{path}: {audience} is not an allowed audience (volume \"t\")");
-                assert!(line.starts_with(&start), "{line}");
-                assert_eq!(remedy, "reject");
-            }
         }
+        assert!(check_pod(&RULE, &volumes, &json!({})).is_empty(), "any audience is allowed");
     }
 }

@@ -1,322 +1,596 @@
 //! The token files of a Pod are readable by one group, and that group is allowed.
 //!
-//! The kubelet writes a token 0644, for every process in the Pod, unless the Pod sets
-//! `fsGroup` (`pkg/volume/projected/projected.go`, `collectData`): then 0640, for that group.
+//! Fields: `securityContext.fsGroup` of Pods and templates with a token.
+//!
+//! Allowed: a group in `fsGroup.ranges`; none with `rule: MayRunAs`, on Windows, and with
+//! `commonUser: Accept` where all containers set the same user. Without it the kubelet writes a
+//! token with the volume's mode, 0644, for every process in the Pod; with it 0640, for that group
+//! (`pkg/volume/projected/projected.go`, `collectData`, and `pkg/volume/util/util.go`).
+//!
+//! Mutation: the group that all containers share, if it is allowed, else `fsGroup.default`; only
+//! where nothing is seen that it may break, or the settings say so. A group that is set is never
+//! replaced.
 
-use super::{Finding, Remedy};
-use crate::fix::{self, Edit, Member};
-use crate::json::{Editable, Int};
-use crate::message::{Joined, Path, Quoted};
-use crate::pod_spec::{PodSpec, Volume};
-use crate::settings::{GroupRule, PersistentVolumes, Settings};
+use crate::message::{invalid, name, quoted, required};
+use crate::objects::{Files, Volume, VolumeProjection, text};
+use crate::patch::{Patches, new_value};
+use crate::review::{Mount, PodReview, Review};
+use crate::rule::{Context, Remedy, Rule, Violation};
+use crate::rules::legacy_token::converted_volumes;
+use crate::security_context::{Root, common_group, common_user, is_windows};
+use crate::settings::{CommonUser, FsGroup, GroupRule, Obstacle};
 
-/// The rule's name.
-pub const RULE: &str = "fs-group";
+/// The rule.
+pub const RULE: Rule = Rule { name: "fs-group", check };
 
-/// Reports a missing or forbidden `fsGroup` of a Pod that has a token volume, or will have one
-/// when the volumes at the ascending indices `converted` are mended.
-pub fn check<'a>(
-    spec: &Editable<'a, PodSpec<'a>>,
-    converted: &[usize],
-    settings: &Settings,
-    at: &Path,
-    findings: &mut Vec<Finding<'a>>,
-) {
-    let (Some(spec), Some(text)) = (spec.get(), spec.text) else { return };
-    // The API server refuses fsGroup on Windows Pods.
-    if settings.fs_group.rule == GroupRule::RunAsAny || spec.is_windows() {
-        return;
+/// The mode of a file when nothing is said (`pkg/apis/core/v1/defaults.go`).
+const DEFAULT_MODE: i64 = 0o644;
+
+/// What a file's mode has that its group may read.
+const GROUP_READ: i64 = 0o040;
+
+fn check(review: &Review, context: &Context) -> Vec<Violation> {
+    let settings = &context.settings.fs_group;
+    let Some(pod) = &review.pod else { return Vec::new() };
+    if settings.rule == GroupRule::RunAsAny || is_windows(pod.spec) {
+        return Vec::new();
     }
-    let holds_token = |(i, volume): &(usize, &Volume)| {
-        volume.tokens().next().is_some() || converted.binary_search(i).is_ok()
+    let token_volumes = token_volumes(review, pod, context);
+    let is_presumed = token_volumes.is_empty();
+    if is_presumed && !pod.injects_token {
+        return Vec::new();
+    }
+    let may_be_absent = || {
+        settings.rule == GroupRule::MayRunAs
+            || (settings.common_user == CommonUser::Accept && common_user(pod.spec).is_some())
     };
-    let Some((_, holder)) = spec.volumes.elements().find(holds_token) else { return };
-    let asked = spec.security_context.get().map(|context| context.fs_group).unwrap_or_default();
-    let (message, remedy) = match asked.get() {
-        Some(group) if settings.fs_group.allows(group) => return,
-        Some(group) => (forbidden(group, settings), Remedy::Reject),
-        // One that is there but can't be read is reported as unreadable.
-        None if !asked.is_absent() || settings.fs_group.rule == GroupRule::MayRunAs => return,
-        None => missing(spec, text, holder, settings),
+    let security_context = pod.spec.security_context.as_ref();
+    let violation = match security_context.and_then(|security_context| security_context.fs_group) {
+        Some(group) if settings.allows(group) => return Vec::new(),
+        Some(group) => not_allowed(group, pod, settings),
+        None if may_be_absent() => return Vec::new(),
+        None => missing(pod, &token_volumes, settings),
     };
-    let path = at.member("securityContext").member("fsGroup").to_string();
-    findings.push(Finding { path, rule: RULE, message, remedy });
+    vec![Violation { is_presumed, ..violation }]
 }
 
-fn forbidden(group: i64, settings: &Settings) -> String {
-    let ranges = Joined(&settings.fs_group.ranges, ", ");
-    format!("{group} is not an allowed group; choose one of {ranges}")
+/// The names of the volumes with a token, those among them that a mutation gives one.
+fn token_volumes<'r>(review: &Review<'r>, pod: &PodReview<'r>, context: &Context) -> Vec<&'r str> {
+    let volumes = pod.spec.volumes().iter();
+    let with_token = volumes.filter(|volume| volume.tokens().next().is_some());
+    let with_token = with_token.map(|volume| volume.name());
+    with_token.chain(converted_volumes(review, context)).collect()
 }
 
-fn missing<'a>(
-    spec: &PodSpec<'a>,
-    text: &'a str,
-    holder: &Volume<'a>,
-    settings: &Settings,
-) -> (String, Remedy<'a>) {
-    let group = shared_group(spec)
-        .filter(|group| settings.fs_group.allows(*group))
-        .unwrap_or_else(|| settings.fs_group.group_to_set());
+fn not_allowed(group: i64, pod: &PodReview, settings: &FsGroup) -> Violation {
+    let allowed: Vec<_> = settings.allowed().iter().map(ToString::to_string).collect();
+    let message = invalid(group, format!("must be in {}", allowed.join(", ")));
+    Violation::new(pod.path.child("securityContext").child("fsGroup"), message, Remedy::Reject)
+}
+
+fn missing(pod: &PodReview, token_volumes: &[&str], settings: &FsGroup) -> Violation {
+    let path = pod.path.child("securityContext").child("fsGroup");
+    let shared = common_group(pod.spec).filter(|group| settings.allows(*group));
+    let group = shared.unwrap_or(settings.default);
+    let dangers = [
+        (settings.persistent_volumes, persistent_volume(pod)),
+        (settings.private_files, private_volume(pod)),
+        (settings.root_containers, root_container(pod, token_volumes)),
+    ];
+    let with =
+        |choice| dangers.iter().filter(move |it| it.0 == choice).filter_map(|it| it.1.as_ref());
+    let holder = match token_volumes {
+        [volume, ..] => format!("volume {}", quoted(volume)),
+        [] => "the volume that the API server injects".to_owned(),
+    };
     let message = format!(
-        "is not set, so the token files of volume {} are not limited to one group; set it to a \
-         group of the processes that read them, such as {group}",
-        Quoted(holder.name.or_empty()),
+        "set it to a group of the processes that read the token, such as {group}: without it the \
+         token in {holder} is not limited to one group"
     );
-    let mut volumes = spec.volumes.elements().map(|(_, volume)| volume);
-    let remedy = match volumes.find_map(|volume| Some((volume, volume.persistent?))) {
-        None => Remedy::Edit(set(spec, text, group, false)),
-        Some((volume, source)) => match settings.fs_group.persistent_volumes {
-            PersistentVolumes::Set => Remedy::Edit(set(spec, text, group, true)),
-            PersistentVolumes::Reject => Remedy::Reject,
-            PersistentVolumes::Leave => Remedy::Leave(format!(
-                "not set by the policy, as it changes group and mode of every file on volume {} \
-                 ({source}), which can outlive the Pod",
-                Quoted(volume.name.or_empty()),
-            )),
-        },
-    };
-    (message, remedy)
-}
-
-/// The one `runAsGroup` that every container of the Pod has.
-fn shared_group(spec: &PodSpec) -> Option<i64> {
-    let pod = spec.security_context.get().and_then(|context| context.run_as_group.get());
-    let mut groups = spec.all_containers().into_iter().map(|container| {
-        let own = container.security_context.get().map(|context| context.run_as_group);
-        own.and_then(Int::get).or(pod)
+    if let Some(reason) = with(Obstacle::Reject).next() {
+        let message = required(format!("{message}; it is not set for you, since {reason}"));
+        return Violation::new(path, message, Remedy::Reject);
+    }
+    let left: Vec<_> = with(Obstacle::Leave)
+        .map(|reason| format!("{path}: set it yourself; it is left out, since {reason}"))
+        .collect();
+    let message = required(message);
+    if !left.is_empty() {
+        return Violation { warnings: left, ..Violation::new(path, message, Remedy::Warn) };
+    }
+    let [(_, persistent), _, (_, root)] = &dangers;
+    let warnings = root.iter().map(|reason| {
+        format!("{path}: set runAsUser, or the right group: it is set to {group}, but {reason}")
     });
-    let first = groups.next()??;
-    groups.all(|group| group == Some(first)).then_some(first)
+    let warnings = warnings.collect();
+    let remedy = Remedy::Patch(patches(pod, group, persistent.is_some()));
+    Violation { warnings, ..Violation::new(path, message, remedy) }
 }
 
-fn set<'a>(spec: &PodSpec<'a>, text: &'a str, group: i64, on_root_mismatch: bool) -> Vec<Edit<'a>> {
-    let context = spec.security_context.get();
-    let now = context.and_then(|context| context.fs_group.text());
-    let mut members = vec![Member { key: "fsGroup", now, value: group.to_string() }];
-    let policy = context.map(|context| &context.fs_group_change_policy);
-    if on_root_mismatch && policy.is_none_or(Editable::is_absent) {
-        members.push(Member {
-            key: "fsGroupChangePolicy",
-            now: policy.and_then(|policy| policy.text),
-            value: r#""OnRootMismatch""#.to_owned(),
-        });
+fn patches(pod: &PodReview, group: i64, has_persistent_volume: bool) -> Patches {
+    let path = pod.path.child("securityContext");
+    let mut patches = vec![(path.child("fsGroup"), new_value(group))];
+    let security_context = pod.spec.security_context.as_ref();
+    let policy = security_context.and_then(|it| it.fs_group_change_policy.as_ref());
+    if has_persistent_volume && policy.is_none() {
+        patches.push((path.child("fsGroupChangePolicy"), new_value("OnRootMismatch")));
     }
-    if let Some(object) = spec.security_context.text {
-        return fix::set(object, &members);
+    patches
+}
+
+/// What would happen to a volume whose files outlive a container.
+fn persistent_volume(pod: &PodReview) -> Option<String> {
+    let claim = pod
+        .claims
+        .first()
+        .map(|claim| text(claim.metadata.as_ref().and_then(|metadata| metadata.name.as_ref())));
+    let mut volumes = pod.spec.volumes().iter();
+    let volume = volumes.find(|volume| volume.is_persistent()).map(|volume| volume.name());
+    let volume = name(volume.or(claim)?);
+    Some(format!(
+        "it changes group and mode of the files on volume {volume}, which outlive a container"
+    ))
+}
+
+/// What would happen to a file that its group mustn't read, in a volume that a container sees which
+/// may be the file's owner, root. The kubelet adds 0440 to every file
+/// (`pkg/volume/volume_linux.go`, `changeFilePermission`).
+fn private_volume(pod: &PodReview) -> Option<String> {
+    let may_be_root = |mount: &Mount| Root::of(pod.spec, mount.container) != Root::Never;
+    let mut volumes = pod.spec.volumes().iter();
+    let volume = volumes.find(|volume| {
+        has_private_file(volume) && pod.mounts_of(volume.name()).iter().any(may_be_root)
+    });
+    let volume = name(volume?.name());
+    Some(format!(
+        "it lets its group read the private files of volume {volume}, which programs such as ssh then \
+         refuse"
+    ))
+}
+
+/// What would happen in a container that sees the token, may be root and may change its groups.
+fn root_container(pod: &PodReview, token_volumes: &[&str]) -> Option<String> {
+    let mounts = token_volumes.iter().flat_map(|volume| pod.mounts_of(volume));
+    let with_token = mounts.map(|mount| mount.container);
+    let all = pod.spec.all_containers().filter(|_| pod.injects_token);
+    let mut containers = with_token.chain(all);
+    let container = containers.find(|it| Root::of(pod.spec, it) == Root::WithAnyGroups)?;
+    let container = name(container.name());
+    Some(format!(
+        "if container {container} starts as root and becomes another user, that user can't read the \
+         token"
+    ))
+}
+
+fn has_private_file(volume: &Volume) -> bool {
+    let mut with_any_key = [&volume.secret, &volume.config_map].into_iter().flatten();
+    let mut downward_api = volume.downward_api.iter();
+    let default_mode = volume.projected.as_ref().and_then(|projected| projected.default_mode);
+    let mut sources = volume.sources().iter();
+    with_any_key.any(|files| has_private_key(files, files.default_mode))
+        || downward_api.any(|files| has_private_item(files, files.default_mode))
+        || sources.any(|source| is_private_projection(source, default_mode))
+}
+
+fn is_private_projection(source: &VolumeProjection, default_mode: Option<i64>) -> bool {
+    if let Some(files) = source.secret.as_ref().or(source.config_map.as_ref()) {
+        has_private_key(files, default_mode)
+    } else if let Some(files) = &source.downward_api {
+        has_private_item(files, default_mode)
+    } else {
+        // A token, a certificate, or what a later Kubernetes has.
+        is_private(default_mode)
     }
-    let value = format!("{{{}}}", Joined(&members, ","));
-    fix::set(text, &[Member { key: "securityContext", now: None, value }])
+}
+
+/// All keys become files when none is selected.
+fn has_private_key(files: &Files, default_mode: Option<i64>) -> bool {
+    if files.items().is_empty() {
+        is_private(default_mode)
+    } else {
+        has_private_item(files, default_mode)
+    }
+}
+
+fn has_private_item(files: &Files, default_mode: Option<i64>) -> bool {
+    files.items().iter().any(|item| is_private(item.mode.or(default_mode)))
+}
+
+fn is_private(mode: Option<i64>) -> bool {
+    mode.unwrap_or(DEFAULT_MODE) & GROUP_READ == 0
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::findings;
-    use crate::json::Read;
-    use crate::pod_spec::Pod;
-    use k8s_openapi::api::core::v1::Volume;
+    use super::RULE;
+    use crate::rules::tests::{Found, check, check_pod, check_template, pod, token_volume};
+    use serde_json::{Value, json};
 
-    const TOKEN: &str =
-        r#"{"name":"t","projected":{"sources":[{"serviceAccountToken":{"path":"token"}}]}}"#;
-
-    /// What is done about the `fsGroup` of a Pod with these members and, of course, a token.
-    fn remedy(members: &str, settings: &str) -> String {
-        let spec = format!(r#"{{{members}"volumes":[{TOKEN}]}}"#);
-        match &findings(super::RULE, &spec, settings)[..] {
-            [] => "nothing".to_owned(),
-            [(line, remedy)] => {
-                assert!(line.starts_with("spec.securityContext.fsGroup: "), "{line}");
-                let volumes = format!(r#""volumes":[{TOKEN}]}}"#);
-                remedy.replace(&volumes, "").replace(['{', '}'], "")
+    /// What is done: `-` for nothing, the group that is set, or the remedy.
+    fn outcome(found: &[Found]) -> String {
+        match found {
+            [] => "-".to_owned(),
+            [found] => {
+                assert!(found.path.ends_with("spec.securityContext.fsGroup"), "{found:?}");
+                match &*found.patches {
+                    [] => found.remedy.to_owned(),
+                    [(_, Some(group)), policy @ ..] => {
+                        let policy = if policy.is_empty() { "" } else { " OnRootMismatch" };
+                        format!("{group}{policy}")
+                    }
+                    _ => panic!("{found:?}"),
+                }
             }
-            more => panic!("{more:?}"),
+            _ => panic!("{found:?}"),
         }
+    }
+
+    /// A container that never runs as root and mounts all of these volumes.
+    fn container(volumes: &[&str]) -> Value {
+        let mounts: Vec<_> =
+            volumes.iter().map(|name| json!({ "name": name, "mountPath": "/v" })).collect();
+        json!({ "name": "main", "volumeMounts": mounts, "securityContext": { "runAsNonRoot": true } })
+    }
+
+    /// A Pod with a token, whose container never runs as root.
+    fn with_token(tweak: &Value) -> Value {
+        let token = token_volume("t", &json!("v"), &json!(3600));
+        let mut spec = json!({ "volumes": [token], "containers": [container(&["t"])] });
+        json_patch::merge(&mut spec, tweak);
+        spec
     }
 
     #[test]
     fn groups_that_are_set() {
         let narrow =
-            r#"{"fsGroup":{"ranges":[{"min":1,"max":9},{"min":20,"max":29}],"default":5}}"#;
-        let may = r#"{"fsGroup":{"rule":"MayRunAs","ranges":[{"min":1,"max":9}]}}"#;
-        let any = r#"{"fsGroup":{"rule":"RunAsAny"}}"#;
+            json!({ "ranges": [{ "min": 1, "max": 9 }, { "min": 20, "max": 29 }], "default": 5 });
+        let may = json!({ "rule": "MayRunAs", "ranges": [{ "min": 1, "max": 9 }] });
+        let any = json!({ "rule": "RunAsAny" });
         for (group, settings, expected) in [
-            ("0", "{}", "nothing"),
-            ("2147483647", "{}", "nothing"),
-            ("2147483648", "{}", "reject"),
-            ("-1", "{}", "reject"),
-            ("1", narrow, "nothing"),
-            ("9", narrow, "nothing"),
-            ("25", narrow, "nothing"),
-            ("0", narrow, "reject"),
-            ("10", narrow, "reject"),
-            ("10", may, "reject"),
-            ("9", may, "nothing"),
-            ("null", may, "nothing"),
-            ("-1", any, "nothing"),
-            ("null", any, "nothing"),
+            (json!(0), json!({}), "-"),
+            (json!(i32::MAX), json!({}), "-"),
+            (json!(1_i64 << 31), json!({}), "reject"),
+            (json!(-1), json!({}), "reject"),
+            (json!(9), narrow.clone(), "-"),
+            (json!(25), narrow.clone(), "-"),
+            (json!(0), narrow.clone(), "reject"),
+            (json!(10), narrow.clone(), "reject"),
+            (json!(null), narrow, "5"),
+            (json!(10), may.clone(), "reject"),
+            (json!(9), may.clone(), "-"),
+            (json!(null), may, "-"),
+            (json!(-1), any.clone(), "-"),
+            (json!(null), any, "-"),
         ] {
-            let members = format!(r#""securityContext":{{"fsGroup":{group}}},"#);
-            assert_eq!(remedy(&members, settings), expected, "{group} with {settings}");
+            let tweak = with_token(&json!({ "securityContext": { "fsGroup": group } }));
+            let found = check_pod(&RULE, &tweak, &json!({ "fsGroup": settings }));
+            assert_eq!(outcome(&found), expected, "{group} with {settings}");
+        }
+        let ranges = json!({ "fsGroup": { "ranges": [{ "min": 1, "max": 9 }], "default": 5 } });
+        let found = check_pod(
+            &RULE,
+            &with_token(&json!({ "securityContext": { "fsGroup": 10 } })),
+            &ranges,
+        );
+        assert_eq!(found[0].message, "Invalid value: 10: must be in 1-9");
+    }
+
+    #[test]
+    fn pods_that_need_a_group() {
+        let user = |id: i64| json!({ "securityContext": { "runAsUser": id } });
+        let token = token_volume("t", &json!("v"), &json!(3600));
+        let own = json!({ "name": "l", "secret": { "secretName": "app-token-x7k2p" } });
+        let other = json!({ "name": "l", "secret": { "secretName": "builder-token-x7k2p" } });
+        let accept = json!({ "fsGroup": { "commonUser": "Accept" } });
+        for (name, tweak, settings, expected) in [
+            ("no token", json!({}), json!({}), "-"),
+            ("a token", json!({}), json!({}), "65534"),
+            (
+                "a legacy token that becomes a projected one",
+                json!({ "volumes": [own] }),
+                json!({}),
+                "65534",
+            ),
+            ("a legacy token that is rejected", json!({ "volumes": [other] }), json!({}), "-"),
+            ("a Pod for Windows", json!({ "os": { "name": "windows" } }), json!({}), "-"),
+            (
+                "a group that all containers share",
+                json!({ "securityContext": { "runAsGroup": 3000 } }),
+                json!({}),
+                "3000",
+            ),
+            (
+                "a shared group that isn't allowed",
+                json!({ "securityContext": { "runAsGroup": 3000 } }),
+                json!({ "fsGroup": { "ranges": [{ "min": 1, "max": 9 }], "default": 5 } }),
+                "5",
+            ),
+            ("one user", json!({ "containers": [user(7), user(7)] }), json!({}), "65534"),
+            (
+                "one user, which is enough",
+                json!({ "containers": [user(7), user(7)] }),
+                accept.clone(),
+                "-",
+            ),
+            ("two users", json!({ "containers": [user(7), user(8)] }), accept.clone(), "65534"),
+            (
+                "an init container of another user",
+                json!({ "containers": [user(7)], "initContainers": [user(8)] }),
+                accept.clone(),
+                "65534",
+            ),
+            ("a user of the image", json!({}), accept, "65534"),
+        ] {
+            let mut spec = with_token(&tweak);
+            if tweak.get("volumes").is_none() {
+                spec["volumes"] =
+                    json!(if name == "no token" { vec![] } else { vec![token.clone()] });
+            }
+            assert_eq!(outcome(&check_pod(&RULE, &spec, &settings)), expected, "{name}");
         }
     }
 
     #[test]
-    fn groups_that_are_missing() {
-        let narrow = r#"{"fsGroup":{"ranges":[{"min":1,"max":9}],"default":5}}"#;
-        for (members, settings, expected) in [
-            ("", "{}", r#""securityContext":"fsGroup":65534,"#),
-            (r#""securityContext":null,"#, "{}", r#""securityContext":"fsGroup":65534,"#),
-            (r#""securityContext":{},"#, "{}", r#""securityContext":"fsGroup":65534,"#),
-            (
-                r#""securityContext":{"fsGroup":null,"x":1},"#,
-                "{}",
-                r#""securityContext":"fsGroup":65534,"x":1,"#,
-            ),
-            (
-                r#""securityContext":{"runAsNonRoot":true},"#,
-                narrow,
-                r#""securityContext":"fsGroup":5,"runAsNonRoot":true,"#,
-            ),
-            // Without containers nobody says which group they share.
-            (
-                r#""securityContext":{"runAsGroup":7},"#,
-                "{}",
-                r#""securityContext":"fsGroup":65534,"runAsGroup":7,"#,
-            ),
-            (r#""os":{"name":"windows"},"#, "{}", "nothing"),
-            (
-                r#""os":{"name":"linux"},"#,
-                "{}",
-                r#""securityContext":"fsGroup":65534,"os":"name":"linux","#,
-            ),
+    fn files_that_outlive_a_container() {
+        const LEAVE: &str = "warn";
+        for (source, expected) in [
+            (json!({ "persistentVolumeClaim": { "claimName": "c" } }), LEAVE),
+            (json!({ "persistentVolumeClaim": { "claimName": "c", "readOnly": true } }), "65534"),
+            (json!({ "persistentVolumeClaim": { "claimName": "c", "readOnly": false } }), LEAVE),
+            (json!({ "csi": { "driver": "d" } }), LEAVE),
+            (json!({ "csi": { "driver": "d", "readOnly": true } }), "65534"),
+            (json!({ "csi": null }), "65534"),
+            (json!({ "ephemeral": { "volumeClaimTemplate": {} } }), LEAVE),
+            (json!({ "flexVolume": {} }), LEAVE),
+            (json!({ "fc": {} }), LEAVE),
+            (json!({ "iscsi": {} }), LEAVE),
+            (json!({ "rbd": { "readOnly": true } }), "65534"),
+            (json!({ "awsElasticBlockStore": {} }), LEAVE),
+            (json!({ "azureDisk": {} }), LEAVE),
+            (json!({ "gcePersistentDisk": {} }), LEAVE),
+            (json!({ "cinder": {} }), LEAVE),
+            (json!({ "vsphereVolume": {} }), LEAVE),
+            (json!({ "scaleIO": {} }), LEAVE),
+            (json!({ "nfs": { "server": "s", "path": "/" } }), "65534"),
+            (json!({ "hostPath": { "path": "/" } }), "65534"),
+            (json!({ "emptyDir": {} }), "65534"),
+            (json!({ "image": { "reference": "i" } }), "65534"),
         ] {
-            assert_eq!(remedy(members, settings), expected, "{members} with {settings}");
+            let mut volume = source.clone();
+            volume["name"] = json!("data");
+            let token = token_volume("t", &json!("v"), &json!(3600));
+            let tweak = with_token(&json!({ "volumes": [volume, token] }));
+            let found = check_pod(&RULE, &tweak, &json!({}));
+            assert_eq!(outcome(&found), expected, "{source}");
+            let named = found[0].warnings.iter().any(|warning| warning.contains("volume \"data\""));
+            assert_eq!(named, expected == LEAVE, "{source}: {found:?}");
+            if expected == LEAVE {
+                let with = |choice| {
+                    let settings = json!({ "fsGroup": { "persistentVolumes": choice } });
+                    outcome(&check_pod(&RULE, &tweak, &settings))
+                };
+                assert_eq!(
+                    (&*with("Set"), &*with("Reject")),
+                    ("65534 OnRootMismatch", "reject"),
+                    "{source}"
+                );
+            }
         }
+        let tweak = with_token(&json!({ "securityContext": { "fsGroupChangePolicy": "Always" } }));
+        let mut tweak = tweak;
+        tweak["volumes"].as_array_mut().unwrap().push(json!({ "name": "d", "csi": {} }));
+        let set = json!({ "fsGroup": { "persistentVolumes": "Set" } });
+        assert_eq!(outcome(&check_pod(&RULE, &tweak, &set)), "65534", "a policy that is set stays");
     }
 
     #[test]
-    fn the_group_that_all_containers_share() {
-        let own = |group: i64| format!(r#"{{"securityContext":{{"runAsGroup":{group}}}}}"#);
-        let (three, four) = (own(3), own(4));
-        let narrow = r#"{"fsGroup":{"ranges":[{"min":4,"max":9}],"default":5}}"#;
-        for (of_pod, containers, init, ephemeral, settings, expected) in [
-            ("", &*three, "", "", "{}", 3),
-            ("", &format!("{three},{three}"), &three, &three, "{}", 3),
-            ("", &format!("{three},{four}"), "", "", "{}", 65534),
-            ("", &format!("{three},{{}}"), "", "", "{}", 65534),
-            ("", &three, &four, "", "{}", 65534),
-            ("", &three, "", &four, "{}", 65534),
-            (r#""runAsGroup":3"#, "{}", "{}", "", "{}", 3),
-            (r#""runAsGroup":3"#, &format!("{{}},{three}"), "", "", "{}", 3),
-            (r#""runAsGroup":3"#, &format!("{{}},{four}"), "", "", "{}", 65534),
-            (r#""runAsGroup":3"#, &four, "", "", "{}", 4),
-            ("", &three, "", "", narrow, 5),
-            ("", &four, "", "", narrow, 4),
-        ] {
-            let members = format!(
-                r#""containers":[{containers}],"initContainers":[{init}],"ephemeralContainers":[{ephemeral}],"securityContext":{{{of_pod}}},"#
-            );
-            let set = format!(r#""securityContext":"fsGroup":{expected}"#);
-            assert!(remedy(&members, settings).contains(&set), "{members}: not {expected}");
-        }
+    fn the_claims_of_a_stateful_set() {
+        let template = pod(&with_token(&json!({})));
+        let claims = json!([{ "metadata": { "name": "data" } }]);
+        let object = json!({ "spec": { "template": template, "volumeClaimTemplates": claims } });
+        let kind = ("apps", "StatefulSet", "");
+        let found = check(&RULE, kind, &object, &json!({}));
+        assert_eq!(outcome(&found), "warn");
+        assert!(found[0].warnings[0].contains("volume \"data\""), "{found:?}");
+        let reject = json!({ "fsGroup": { "persistentVolumes": "Reject" } });
+        assert_eq!(outcome(&check(&RULE, kind, &object, &reject)), "reject");
     }
 
     #[test]
-    fn volumes_that_outlive_the_pod() {
-        let leave = "{}";
-        let set = r#"{"fsGroup":{"persistentVolumes":"Set"}}"#;
-        let reject = r#"{"fsGroup":{"persistentVolumes":"Reject"}}"#;
-        let context = |it: &str| format!(r#"{{"securityContext":{it},"volumes":[VOLUMES]}}"#);
-        for (source, security_context, settings, expected) in [
-            (r#""emptyDir":{}"#, "{}", leave, r#"{"fsGroup":65534}"#),
-            (r#""hostPath":{}"#, "{}", leave, r#"{"fsGroup":65534}"#),
-            (r#""ephemeral":{}"#, "{}", reject, r#"{"fsGroup":65534}"#),
-            (r#""csi":null"#, "{}", leave, r#"{"fsGroup":65534}"#),
-            (r#""csi":{}"#, "{}", leave, "leave"),
-            (r#""nfs":{}"#, "{}", leave, "leave"),
-            (r#""persistentVolumeClaim":{}"#, "{}", leave, "leave"),
-            (r#""persistentVolumeClaim":{}"#, "{}", reject, "reject"),
-            (r#""persistentVolumeClaim":{}"#, r#"{"fsGroup":0}"#, reject, "nothing"),
+    fn private_files() {
+        let secret = |more: Value| json!({ "secret": more });
+        let projected = |mode: Value, source: Value| json!({ "projected": { "defaultMode": mode, "sources": [source] } });
+        let item = |mode: Value| json!([{ "key": "k", "path": "p" }, { "key": "l", "path": "q", "mode": mode }]);
+        for (name, source, expected) in [
+            ("a Secret", secret(json!({})), false),
+            ("a Secret of 0400", secret(json!({ "defaultMode": 0o400 })), true),
+            ("a Secret of 0600", secret(json!({ "defaultMode": 0o600 })), true),
+            ("a Secret of 0440", secret(json!({ "defaultMode": 0o440 })), false),
+            ("an item of 0600", secret(json!({ "items": item(json!(0o600)) })), true),
+            ("an item of 0444", secret(json!({ "items": item(json!(0o444)) })), false),
             (
-                r#""persistentVolumeClaim":{}"#,
-                "{}",
-                set,
-                r#"{"fsGroup":65534,"fsGroupChangePolicy":"OnRootMismatch"}"#,
+                "items that all have their own mode",
+                secret(
+                    json!({ "defaultMode": 0o400, "items": [{ "key": "k", "path": "p", "mode": 0o644 }] }),
+                ),
+                false,
             ),
             (
-                r#""persistentVolumeClaim":{}"#,
-                "null",
-                set,
-                r#"{"fsGroup":65534,"fsGroupChangePolicy":"OnRootMismatch"}"#,
+                "an item without a mode",
+                secret(json!({ "defaultMode": 0o400, "items": item(json!(0o644)) })),
+                true,
+            ),
+            ("a ConfigMap of 0400", json!({ "configMap": { "defaultMode": 0o400 } }), true),
+            ("a ConfigMap of 0555", json!({ "configMap": { "defaultMode": 0o555 } }), false),
+            (
+                "the downward API of 0400",
+                json!({ "downwardAPI": { "defaultMode": 0o400, "items": [{ "path": "p" }] } }),
+                true,
             ),
             (
-                r#""persistentVolumeClaim":{}"#,
-                r#"{"fsGroupChangePolicy":null}"#,
-                set,
-                r#"{"fsGroup":65534,"fsGroupChangePolicy":"OnRootMismatch"}"#,
+                "the downward API without files",
+                json!({ "downwardAPI": { "defaultMode": 0o400 } }),
+                false,
+            ),
+            ("a projected Secret of 0400", projected(json!(0o400), json!({ "secret": {} })), true),
+            ("a projected Secret", projected(json!(null), json!({ "secret": {} })), false),
+            (
+                "an item of a projected ConfigMap",
+                projected(json!(0o644), json!({ "configMap": { "items": item(json!(0o600)) } })),
+                true,
             ),
             (
-                r#""persistentVolumeClaim":{}"#,
-                r#"{"fsGroupChangePolicy":"Always"}"#,
-                set,
-                r#"{"fsGroup":65534,"fsGroupChangePolicy":"Always"}"#,
+                "an item of the projected downward API",
+                projected(json!(0o644), json!({ "downwardAPI": { "items": item(json!(0o400)) } })),
+                true,
+            ),
+            (
+                "a token of 0400",
+                projected(json!(0o400), json!({ "serviceAccountToken": {} })),
+                true,
+            ),
+            (
+                "a certificate of 0400",
+                projected(json!(0o400), json!({ "podCertificate": {} })),
+                true,
+            ),
+            ("a certificate", projected(json!(null), json!({ "clusterTrustBundle": {} })), false),
+            (
+                "a projected volume without sources",
+                json!({ "projected": { "defaultMode": 0o400 } }),
+                false,
             ),
         ] {
-            let volumes = format!(r#"{{"name":"d",{source}}},{TOKEN}"#);
-            let spec = context(security_context).replace("VOLUMES", &volumes);
-            let found = findings(super::RULE, &spec, settings);
-            let remedy = found.first().map_or("nothing", |(_, remedy)| remedy);
-            let remedy = if remedy.starts_with("leave: ") {
-                assert!(remedy.contains(r#"volume "d" ("#), "{remedy}");
-                "leave"
-            } else {
-                remedy
+            let mut volume = source;
+            volume["name"] = json!("key");
+            let token = token_volume("t", &json!("v"), &json!(3600));
+            let with = |list: &str, security_context: Value, choice: &str| {
+                let root = json!({
+                    "name": "r", "securityContext": security_context,
+                    "volumeMounts": [{ "name": "key", "mountPath": "/k" }],
+                });
+                let mut tweak = with_token(&json!({ "volumes": [volume, token] }));
+                tweak["securityContext"] = json!({});
+                tweak[list] = json!([root]);
+                let settings =
+                    json!({ "fsGroup": { "privateFiles": choice, "rootContainers": "Set" } });
+                check_pod(&RULE, &tweak, &settings)
             };
-            let mended = context(expected).replace("VOLUMES", &volumes);
-            let expected = if expected.starts_with('{') { &mended } else { expected };
-            assert_eq!(remedy, expected, "{source} and {security_context} with {settings}");
+            let no_setgid = || json!({ "capabilities": { "drop": ["ALL"] } });
+            for list in ["containers", "initContainers", "ephemeralContainers"] {
+                let found = with(list, no_setgid(), "Leave");
+                let warned = found[0].warnings.iter().any(|it| it.contains("volume \"key\""));
+                assert_eq!(
+                    (outcome(&found) == "warn", warned),
+                    (expected, expected),
+                    "{name} in {list}: {found:?}"
+                );
+            }
+            let rejected = outcome(&with("containers", no_setgid(), "Reject")) == "reject";
+            assert_eq!(rejected, expected, "{name}, Reject");
+            assert_eq!(outcome(&with("containers", no_setgid(), "Set")), "65534", "{name}, Set");
+            let other_user = json!({ "runAsUser": 1000 });
+            assert_eq!(
+                outcome(&with("containers", other_user, "Leave")),
+                "65534",
+                "{name}, not root"
+            );
         }
     }
 
     #[test]
-    fn pods_without_a_token_need_no_group() {
-        for volumes in ["", r#"{"name":"e","emptyDir":{}}"#, r#"{"name":"p","projected":{}}"#] {
-            let spec = format!(r#"{{"securityContext":{{"fsGroup":-1}},"volumes":[{volumes}]}}"#);
-            assert_eq!(findings(super::RULE, &spec, "{}"), [], "{volumes}");
+    fn private_files_that_no_root_container_sees() {
+        let key = json!({ "name": "key", "secret": { "defaultMode": 0o400 } });
+        let token = token_volume("t", &json!("v"), &json!(3600));
+        let root = json!({ "name": "r", "volumeMounts": [{ "name": "other", "mountPath": "/k" }] });
+        let tweak =
+            json!({ "volumes": [key, token], "containers": [root, container(&["key", "t"])] });
+        assert_eq!(outcome(&check_pod(&RULE, &tweak, &json!({}))), "65534");
+    }
+
+    #[test]
+    fn containers_that_may_lose_the_token() {
+        let root = |volume: &str| json!({ "name": "r", "volumeMounts": [{ "name": volume, "mountPath": "/t" }] });
+        let mut kept = root("t");
+        kept["securityContext"] = json!({ "capabilities": { "drop": ["ALL"] } });
+        for (name, container, expected) in [
+            ("root", root("t"), true),
+            ("root without the token", root("other"), false),
+            ("root that keeps its groups", kept, false),
+            ("another user", container(&["t"]), false),
+        ] {
+            let with = |choice: &str| {
+                let tweak = with_token(&json!({ "initContainers": [container] }));
+                check_pod(&RULE, &tweak, &json!({ "fsGroup": { "rootContainers": choice } }))
+            };
+            let found = with("Set");
+            let warned = found[0].warnings.iter().any(|it| it.contains("container \"r\""));
+            assert_eq!((&*outcome(&found), warned), ("65534", expected), "{name}: {found:?}");
+            let (left, rejected) = if expected { ("warn", "reject") } else { ("65534", "65534") };
+            assert_eq!(outcome(&with("Leave")), left, "{name}, Leave");
+            assert_eq!(outcome(&with("Reject")), rejected, "{name}, Reject");
         }
     }
 
-    /// Each source of a volume is either known to end with the Pod or known to be persistent, so
-    /// that one that Kubernetes adds or renames is noticed.
     #[test]
-    fn every_volume_source_is_known() {
-        const ENDS_WITH_THE_POD: [&str; 9] = [
-            "configMap",
-            "downwardAPI",
-            "emptyDir",
-            "ephemeral",
-            "gitRepo",
-            "hostPath",
-            "image",
-            "projected",
-            "secret",
-        ];
-        let name = "every".to_owned();
-        let volume = Volume { name, ..Volume::default() };
-        // The names of the type's members stand in the error for one that it hasn't.
-        let fields = serde_json::to_value(&volume).unwrap();
-        assert_eq!(fields, serde_json::json!({ "name": "every" }));
-        let sources = [&ENDS_WITH_THE_POD[..], &crate::pod_spec::PERSISTENT].concat();
-        for source in &sources {
-            let json = format!(r#"{{"name":"v","{source}":5}}"#);
-            assert!(serde_json::from_str::<Volume>(&json).is_err(), "{source} is not known");
+    fn several_obstacles() {
+        let volumes = json!([
+            token_volume("t", &json!("v"), &json!(3600)),
+            { "name": "data", "persistentVolumeClaim": { "claimName": "c" } },
+            { "name": "key", "secret": { "defaultMode": 0o400 } },
+        ]);
+        let mounts =
+            json!([{ "name": "t", "mountPath": "/t" }, { "name": "key", "mountPath": "/k" }]);
+        let tweak = json!({ "volumes": volumes, "containers": [{ "name": "main", "volumeMounts": mounts }] });
+        for (persistent, private, root, expected, warnings) in [
+            ("Leave", "Leave", "Leave", "warn", &["\"data\"", "\"key\"", "\"main\""][..]),
+            ("Leave", "Set", "Set", "warn", &["\"data\""]),
+            ("Set", "Leave", "Set", "warn", &["\"key\""]),
+            ("Set", "Set", "Set", "65534 OnRootMismatch", &["\"main\""]),
+            ("Leave", "Reject", "Leave", "reject", &[]),
+        ] {
+            let settings = json!({ "fsGroup": {
+                "persistentVolumes": persistent, "privateFiles": private, "rootContainers": root,
+            } });
+            let found = check_pod(&RULE, &tweak, &settings);
+            assert_eq!(outcome(&found), expected, "{settings}");
+            let told = &found[0].warnings;
+            assert_eq!(told.len(), warnings.len(), "{settings}: {told:?}");
+            assert!(
+                told.iter().zip(warnings).all(|(told, name)| told.contains(name)),
+                "{settings}: {told:?}"
+            );
         }
-        let debug = format!("{volume:?}");
-        assert_eq!(debug.matches(": None").count(), sources.len(), "{debug}");
-        for source in crate::pod_spec::PERSISTENT {
-            let object = format!(r#"{{"spec":{{"volumes":[{{"{source}":{{}}}}]}}}}"#);
-            let pod: Read<Pod> = crate::json::read(&object).unwrap();
-            let spec = pod.get().unwrap().spec.get().unwrap();
-            assert_eq!(spec.volumes.elements().next().unwrap().1.persistent, Some(source));
+    }
+
+    #[test]
+    fn the_volume_that_will_be_injected_into_a_templates_pods() {
+        let automount = |more: Value| {
+            let mut tweak = json!({ "automountServiceAccountToken": null });
+            json_patch::merge(&mut tweak, &more);
+            tweak
+        };
+        let leave = json!({ "fsGroup": { "rootContainers": "Leave" } });
+        let reject = json!({ "fsGroup": { "rootContainers": "Reject" } });
+        let not_allowed = json!({ "securityContext": { "fsGroup": -1 } });
+        for (name, tweak, settings, expected) in [
+            ("automount switched off", json!({}), json!({}), "-"),
+            ("no fsGroup", automount(json!({})), json!({}), "65534"),
+            ("no fsGroup, which is left out", automount(json!({})), leave, "warn"),
+            ("no fsGroup, which is rejected in the Pods", automount(json!({})), reject, "reject"),
+            ("a group that isn't allowed", automount(not_allowed), json!({}), "reject"),
+            (
+                "an allowed group",
+                automount(json!({ "securityContext": { "fsGroup": 1 } })),
+                json!({}),
+                "-",
+            ),
+        ] {
+            let found = check_template(&RULE, &tweak, &settings);
+            assert_eq!(outcome(&found), expected, "{name}");
+            assert!(found.iter().all(|it| it.is_presumed), "{name}: {found:?}");
         }
+        let found = check_template(&RULE, &with_token(&automount(json!({}))), &json!({}));
+        assert!(!found[0].is_presumed, "a token of its own: {found:?}");
     }
 }

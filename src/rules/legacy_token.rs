@@ -1,475 +1,443 @@
-//! No Pod holds a token that never expires: a Secret of type
-//! `kubernetes.io/service-account-token`, as a volume or in an environment variable.
+//! No Pod holds a token that never expires.
+//!
+//! Fields: `volumes[*].secret.secretName`, `volumes[*].projected.sources[*].secret.name`,
+//! `env[*].valueFrom.secretKeyRef.name` and `envFrom[*].secretRef.name` of containers, init
+//! containers and ephemeral containers.
+//!
+//! Allowed: Secrets without a service-account token. With `detect: Name` a token is known by the
+//! name that Kubernetes gave to its Secret, or by a mount where clients look for their token; with
+//! `detect: Lookup` by the Secret's type.
+//!
+//! Mutation: a volume with a token of the Pod's own account becomes a projected volume with the
+//! same files, unless that would break it. The rest is rejected.
 
-use super::{Context, Finding, LOOKUP, Remedy, sorted};
-use crate::fix::Edit;
-use crate::json::Read;
-use crate::lookup::{self, Known};
-use crate::message::{Path, Quoted};
-use crate::pod_spec::{Container, PodSpec, SecretRef, SecretVolumeSource, Volume};
+use crate::cluster::Holds;
+use crate::decode::Object;
+use crate::message::{forbidden, name, quoted};
+use crate::mount::{is_never_updated, is_seen_as_token};
+use crate::objects::{Files, KeyToPath, Volume, VolumeMount};
+use crate::patch::{Patches, new_value};
+use crate::review::{Review, SecretReference};
+use crate::rule::{Context, Remedy, Rule, Violation};
 use crate::settings::{Detect, LegacyRule};
+use k8s_openapi::api::core::v1::{
+    self as core, ConfigMapProjection, DownwardAPIProjection, DownwardAPIVolumeFile,
+    ObjectFieldSelector, ProjectedVolumeSource, ServiceAccountTokenProjection, VolumeProjection,
+};
 
-/// The rule's name.
-pub const RULE: &str = "legacy-token";
+/// The rule.
+pub const RULE: Rule = Rule { name: "legacy-token", check };
 
-/// Where every client looks for its token
-/// (`plugin/pkg/admission/serviceaccount`, `DefaultAPITokenMountPath`).
-const TOKEN_PATH: [&str; 5] = ["var", "run", "secrets", "kubernetes.io", "serviceaccount"];
+/// The characters of generated names (`staging/src/k8s.io/apimachinery/pkg/util/rand`).
+const RANDOM: &str = "bcdfghjklmnpqrstvwxz2456789";
 
-/// The characters of the names that the API server makes up
-/// (`k8s.io/apimachinery/pkg/util/rand`).
-const RANDOM: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+/// How many of them a generated name ends with, and how much of its base it keeps
+/// (`staging/src/k8s.io/apiserver/pkg/storage/names/generate.go`).
+const RANDOM_LENGTH: usize = 5;
+const LONGEST_BASE: usize = 58;
 
-/// Mode 0644, which the API server sets where there is none (`pkg/apis/core/v1/defaults.go`).
+/// The mode of a Secret's files when nothing is said (`pkg/apis/core/v1/defaults.go`).
 const DEFAULT_MODE: i64 = 0o644;
 
-/// Reports each legacy token of a Pod. Returns the indices of the volumes that a fix turns into
-/// projected tokens.
-pub fn check<'a>(
-    spec: &PodSpec<'a>,
+/// The files of a token Secret; OpenShift's have the fourth.
+const FILES: [&str; 4] = ["token", "ca.crt", "namespace", "service-ca.crt"];
+
+fn check(review: &Review, context: &Context) -> Vec<Violation> {
+    review.secrets.iter().filter_map(|secret| check_reference(secret, review, context)).collect()
+}
+
+fn check_reference(
+    secret: &SecretReference,
+    review: &Review,
     context: &Context,
-    at: &Path,
-    findings: &mut Vec<Finding<'a>>,
-) -> Vec<usize> {
-    let mut legacy = Legacy { context, seen: Vec::new(), findings };
-    if context.settings.legacy_tokens.rule == LegacyRule::Allow {
-        return Vec::new();
-    }
-    let volumes = at.member("volumes");
-    let mut converted = Vec::new();
-    let mut mounts = None;
-    for (i, volume) in spec.volumes.elements() {
-        let at = volumes.element(i);
-        if legacy.check_volume(spec, &mut mounts, volume, &at) {
-            converted.push(i);
+) -> Option<Violation> {
+    let path = secret.path.clone();
+    let owner = match holds(secret, review, context) {
+        Ok(Holds::NoToken) => return None,
+        Ok(Holds::Token(owner)) => owner,
+        Err(e) => {
+            let message =
+                forbidden(format!("Secret {} can't be looked up: {e}", quoted(secret.name)));
+            return Some(Violation::new(path, message, Remedy::Error));
         }
-        legacy.check_sources(volume, &at);
-    }
-    for (name, list) in spec.container_lists() {
-        let at = at.member(name);
-        for (i, container) in list.elements() {
-            legacy.check_environment(container, &at.element(i));
-        }
-    }
-    converted
+    };
+    let message = message(secret, owner.as_deref(), review);
+    let Some(projected) = conversion(secret, review, context) else {
+        return Some(Violation::new(path, message, Remedy::Reject));
+    };
+    let seconds = lifetime(context);
+    let warnings = vec![format!(
+        "{path}: read the token again when it changes: in place of Secret {} there is a token of \
+         {seconds} seconds that the kubelet renews",
+        name(secret.name)
+    )];
+    let remedy = Remedy::Patch(replacement(secret, projected));
+    Some(Violation { warnings, ..Violation::new(path, message, remedy) })
 }
 
-/// Reports each legacy token in the environment of the ephemeral containers that aren't there
-/// yet. The `old` ones, sorted by name, can't change any more.
-pub fn check_ephemeral_containers<'a>(
-    spec: &PodSpec<'a>,
-    old: &[&str],
+fn message(secret: &SecretReference, owner: Option<&str>, review: &Review) -> String {
+    let own = review.service_account.as_deref();
+    let owner = owner.map_or(String::new(), |owner| {
+        let whose = if Some(owner) == own { "" } else { ", not the Pod's own," };
+        format!(" of service account {}{whose}", quoted(owner))
+    });
+    forbidden(format!(
+        "use a projected volume with a serviceAccountToken: Secret {} holds a token{owner} that \
+         never expires",
+        quoted(secret.name)
+    ))
+}
+
+/// Whether the Secret holds a token, and whose.
+fn holds(secret: &SecretReference, review: &Review, context: &Context) -> Result<Holds, String> {
+    let legacy_tokens = &context.settings.legacy_tokens;
+    match (legacy_tokens.rule, legacy_tokens.detect) {
+        (LegacyRule::Allow, _) => Ok(Holds::NoToken),
+        (LegacyRule::Reject, Detect::Lookup) => context.secrets.look_up(secret.name),
+        (LegacyRule::Reject, Detect::Name) => {
+            let owner = owner_by_name(secret.name, review.service_account.as_deref());
+            Ok(match owner {
+                Some(owner) => Holds::Token(Some(owner.to_owned())),
+                None if is_mounted_as_token(secret, review) => Holds::Token(None),
+                None => Holds::NoToken,
+            })
+        }
+    }
+}
+
+/// The account in the name that Kubernetes gave to a Secret. What it cut of a long name is known
+/// only of the Pod's own account.
+fn owner_by_name<'n>(secret: &'n str, own: Option<&'n str>) -> Option<&'n str> {
+    let (base, random) = secret.split_at_checked(secret.len().checked_sub(RANDOM_LENGTH)?)?;
+    if !random.chars().all(|c| RANDOM.contains(c)) {
+        return None;
+    }
+    let base_of = |account: &str| {
+        let base: String = format!("{account}-token-").chars().take(LONGEST_BASE).collect();
+        base
+    };
+    let own = own.filter(|own| !own.is_empty() && base_of(own) == base);
+    own.or_else(|| base.strip_suffix("-token-").filter(|account| !account.is_empty()))
+}
+
+fn is_mounted_as_token(secret: &SecretReference, review: &Review) -> bool {
+    secret.files.is_some_and(|(volume, files)| {
+        mounts(volume, review).any(|mount| is_seen_as_token(mount, files.items()))
+    })
+}
+
+fn mounts<'r>(volume: &Volume, review: &'r Review) -> impl Iterator<Item = &'r VolumeMount<'r>> {
+    let mounts = review.pod.iter().flat_map(|pod| pod.mounts_of(volume.name()));
+    mounts.map(|mount| mount.as_written)
+}
+
+/// The names of the volumes that a mutation gives a token.
+pub(super) fn converted_volumes<'r>(
+    review: &Review<'r>,
     context: &Context,
-    at: &Path,
-    findings: &mut Vec<Finding<'a>>,
-) {
-    if context.settings.legacy_tokens.rule == LegacyRule::Allow {
-        return;
-    }
-    let mut legacy = Legacy { context, seen: Vec::new(), findings };
-    let at = at.member("ephemeralContainers");
-    for (i, container) in spec.ephemeral_containers.elements() {
-        if old.binary_search(&container.name.or_empty()).is_err() {
-            legacy.check_environment(container, &at.element(i));
-        }
-    }
+) -> impl Iterator<Item = &'r str> {
+    let has_token = |volume: &ProjectedVolumeSource| {
+        volume.sources.iter().flatten().any(|source| source.service_account_token.is_some())
+    };
+    let converted = review.secrets.iter().filter(move |secret| {
+        conversion(secret, review, context).is_some_and(|volume| has_token(&volume))
+    });
+    converted.filter_map(|secret| Some(secret.files?.0.name()))
 }
 
-struct Legacy<'c, 'a, 'f> {
-    context: &'c Context<'c>,
-    /// What the cluster said, so that it is asked once for each Secret.
-    /// Sorted: a map is a good deal more code.
-    seen: Vec<(String, Known)>,
-    findings: &'f mut Vec<Finding<'a>>,
+/// The projected volume that a Secret volume becomes; `None` where a mutation can't replace it.
+fn conversion(
+    secret: &SecretReference,
+    review: &Review,
+    context: &Context,
+) -> Option<ProjectedVolumeSource> {
+    let (volume, source) = secret.files.filter(|(_, files)| files.secret_name.is_some())?;
+    let Ok(Holds::Token(Some(owner))) = holds(secret, review, context) else { return None };
+    if Some(&*owner) != review.service_account.as_deref() {
+        return None;
+    }
+    let files = files(source)?;
+    // With subPath the container would never see the second token.
+    let is_token = |file: &&File| file.key == "token";
+    let mut tokens = files.iter().filter(is_token);
+    if tokens.any(|file| mounts(volume, review).any(|mount| is_never_updated(mount, file.path))) {
+        return None;
+    }
+    projected(&files, source.default_mode, lifetime(context))
 }
 
-impl<'a> Legacy<'_, 'a, '_> {
-    /// True when a fix turns the volume into a projected token. `mounts` are the [`token_mounts`],
-    /// once somebody asked for them.
-    fn check_volume<'s>(
-        &mut self,
-        spec: &'s PodSpec,
-        mounts: &mut Option<Vec<&'s str>>,
-        volume: &Volume<'a>,
-        at: &Path,
-    ) -> bool {
-        let Some(secret) = volume.secret.get() else { return false };
-        let Some(name) = secret.secret_name.get() else { return false };
-        let mounted = || {
-            let mounts = mounts.get_or_insert_with(|| token_mounts(spec));
-            mounts.binary_search(&volume.name.or_empty()).is_ok()
-        };
-        let at = at.member("secret");
-        let at = at.member("secretName");
-        let Known::Token(owner) = self.token(name, mounted, &at) else { return false };
-        let edit = (owner.is_some() && owner.as_deref() == self.context.service_account)
-            .then(|| self.replacement(secret).zip(volume.secret.text))
-            .flatten();
-        let way_out = "use a projected volume with a serviceAccountToken instead";
-        let is_mended = edit.is_some();
-        let remedy = match edit {
-            Some((with, value)) => Remedy::Edit(vec![Edit::ReplaceMember { value, with }]),
-            None => Remedy::Reject,
-        };
-        let place = format!("volume {}", Quoted(volume.name.or_empty()));
-        self.report(name, owner.as_deref(), &place, way_out, remedy, &at);
-        is_mended
-    }
-
-    fn check_sources(&mut self, volume: &Volume, at: &Path) {
-        let Some(projected) = volume.projected.get() else { return };
-        let at = at.member("projected");
-        let at = at.member("sources");
-        for (i, source) in projected.sources.elements() {
-            let place = || format!("volume {}", Quoted(volume.name.or_empty()));
-            let way_out = "use a serviceAccountToken source instead";
-            let at = at.element(i);
-            self.check_reference(&source.secret, place, way_out, &at.member("secret"));
-        }
-    }
-
-    fn check_environment(&mut self, container: &Container, at: &Path) {
-        let place = || format!("environment of container {}", Quoted(container.name.or_empty()));
-        let way_out = "mount a projected volume with a serviceAccountToken and read the file";
-        let env = at.member("env");
-        for (i, variable) in container.env.elements() {
-            let Some(from) = variable.value_from.get() else { continue };
-            let at = env.element(i);
-            let at = at.member("valueFrom");
-            self.check_reference(&from.secret_key_ref, place, way_out, &at.member("secretKeyRef"));
-        }
-        let env_from = at.member("envFrom");
-        for (i, source) in container.env_from.elements() {
-            let at = env_from.element(i);
-            self.check_reference(&source.secret_ref, place, way_out, &at.member("secretRef"));
-        }
-    }
-
-    fn check_reference(
-        &mut self,
-        to: &Read<SecretRef>,
-        place: impl FnOnce() -> String,
-        way_out: &str,
-        at: &Path,
-    ) {
-        let Some(name) = to.get().and_then(|secret| secret.name.get()) else { return };
-        let at = at.member("name");
-        if let Known::Token(owner) = self.token(name, || false, &at) {
-            self.report(name, owner.as_deref(), &place(), way_out, Remedy::Reject, &at);
-        }
-    }
-
-    /// What is known about a Secret; that nothing is, is reported here.
-    fn token(&mut self, name: &str, mounted_as_token: impl FnOnce() -> bool, at: &Path) -> Known {
-        let known = match self.context.settings.legacy_tokens.detect {
-            Detect::Name => match owner_by_name(name) {
-                Some(owner) => Known::Token(Some(owner.to_owned())),
-                None if mounted_as_token() => Known::Token(None),
-                None => Known::NoToken,
-            },
-            Detect::Lookup => self.look_up(name),
-        };
-        if let Known::Nothing(why) = &known {
-            self.findings.push(Finding {
-                path: at.to_string(),
-                rule: LOOKUP,
-                message: format!("Secret {} can't be looked up: {why}", Quoted(name)),
-                remedy: Remedy::Reject,
-            });
-        }
-        known
-    }
-
-    fn look_up(&mut self, name: &str) -> Known {
-        let place = self.seen.binary_search_by(|(seen, _)| (**seen).cmp(name));
-        if let Some((_, known)) = place.ok().and_then(|i| self.seen.get(i)) {
-            return known.clone();
-        }
-        let known = lookup::secret(self.context.cluster, self.context.namespace, name);
-        self.seen.insert(place.unwrap_or_else(|i| i), (name.to_owned(), known.clone()));
-        known
-    }
-
-    fn report(
-        &mut self,
-        name: &str,
-        owner: Option<&str>,
-        place: &str,
-        way_out: &str,
-        remedy: Remedy<'a>,
-        at: &Path,
-    ) {
-        let own = self.context.service_account;
-        let whose = match owner {
-            None => String::new(),
-            Some(owner) if Some(owner) == own => {
-                format!(" of service account {}", Quoted(owner))
-            }
-            Some(owner) => {
-                let own = Quoted(own.unwrap_or_default());
-                format!(" of service account {}, not of the Pod's own {own},", Quoted(owner))
-            }
-        };
-        let name = Quoted(name);
-        self.findings.push(Finding {
-            path: at.to_string(),
-            rule: RULE,
-            message: format!("{name} holds a token{whose} that never expires ({place}); {way_out}"),
-            remedy,
-        });
-    }
-
-    /// The member that comes in place of `secret`: the same files with the same modes. `None` for
-    /// a selection that no projected volume can show.
-    fn replacement(&self, secret: &SecretVolumeSource) -> Option<String> {
-        let settings = self.context.settings;
-        let seconds = settings.lifetime_to_set(settings.bound(""));
-        Some(format!("\"projected\":{}", projected(secret, seconds)?))
-    }
+/// The lifetime, in seconds, of the token that comes in place of a legacy one.
+pub(super) fn lifetime(context: &Context) -> i64 {
+    context.settings.lifetime_to_set(context.settings.maximum(""))
 }
 
-/// The service account in the name of a Secret that the API server made for it.
-fn owner_by_name(name: &str) -> Option<&str> {
-    let (name, suffix) = name.split_at_checked(name.len().checked_sub(5)?)?;
-    let owner = name.strip_suffix("-token-").filter(|owner| !owner.is_empty())?;
-    suffix.bytes().all(|byte| RANDOM.contains(&byte)).then_some(owner)
+fn replacement(secret: &SecretReference, projected: ProjectedVolumeSource) -> Patches {
+    let source = secret.path.parent();
+    vec![(source.parent().child("projected"), new_value(projected)), (source, None)]
 }
 
-/// The volumes that a container mounts where clients look for a token, sorted.
-fn token_mounts<'s>(spec: &'s PodSpec) -> Vec<&'s str> {
-    let mut volumes = Vec::new();
-    for container in spec.all_containers() {
-        for (_, mount) in container.volume_mounts.elements() {
-            if is_token_path(mount.mount_path.or_empty()) {
-                volumes.push(mount.name.or_empty());
-            }
-        }
-    }
-    sorted(volumes)
-}
-
-/// True for the folder in which clients look for a token, and what is in it.
-fn is_token_path(path: &str) -> bool {
-    // Most paths are too short for it, whatever is in them.
-    if path.len() < "var/run/secrets/kubernetes.io/serviceaccount".len() {
-        return false;
-    }
-    let mut clean = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                clean.pop();
-            }
-            part => clean.push(part),
-        }
-    }
-    clean.starts_with(&TOKEN_PATH)
-}
-
-/// One file of the volume: key, path and mode.
+/// One file of a Secret volume.
 struct File<'s> {
     key: &'s str,
     path: &'s str,
-    mode: i64,
+    /// The file's own mode.
+    mode: Option<i64>,
 }
 
-fn files<'s>(secret: &'s SecretVolumeSource, default_mode: i64) -> Option<Vec<File<'s>>> {
-    let items = secret.items.get().map_or(&[][..], Vec::as_slice);
+/// The files of a token Secret in the volume; `None` when there are others among them.
+fn files<'s>(source: &'s Files) -> Option<Vec<File<'s>>> {
+    let items = source.items();
     if items.is_empty() {
-        let keys = ["token", "ca.crt", "namespace"];
-        return Some(keys.map(|key| File { key, path: key, mode: default_mode }).into());
+        return Some(FILES.map(|key| File { key, path: key, mode: None }).into());
     }
-    let file = |item: &'s Read<crate::pod_spec::KeyToPath>| {
-        let item = item.get()?;
-        let mode = item.mode.or(default_mode)?;
-        Some(File { key: item.key.get()?, path: item.path.get()?, mode })
+    let file = |item: &'s Object<KeyToPath>| {
+        let (key, path) = (item.key.as_deref()?, item.path.as_deref()?);
+        FILES.contains(&key).then_some(File { key, path, mode: item.mode })
     };
     items.iter().map(file).collect()
 }
 
-/// The projected volume that shows the same files, as JSON. Tests read it with Kubernetes' types,
-/// which would make a good part of the module if they wrote it.
-fn projected(secret: &SecretVolumeSource, seconds: i64) -> Option<String> {
-    let default_mode = secret.default_mode.or(DEFAULT_MODE)?;
-    let files = files(secret, default_mode)?;
-    // A token has no mode of its own in a projected volume, it always gets the volume's.
-    let mut modes = files.iter().filter(|file| file.key == "token").map(|file| file.mode);
-    let mode = modes.next().unwrap_or(default_mode);
-    if modes.any(|other| other != mode) {
+/// The projected volume with the same files and modes. A projected token has no mode of its own: it
+/// gets the volume's, so that this has to be the token's, and the other files say theirs.
+fn projected(
+    files: &[File],
+    default_mode: Option<i64>,
+    seconds: i64,
+) -> Option<ProjectedVolumeSource> {
+    let mode_of = |file: &File| file.mode.or(default_mode).unwrap_or(DEFAULT_MODE);
+    let mut tokens = files.iter().filter(|file| file.key == "token");
+    let token_mode = tokens.next().map(mode_of);
+    if tokens.any(|file| Some(mode_of(file)) != token_mode) {
         return None;
     }
-    let mut sources = String::new();
-    for file in &files {
-        if !sources.is_empty() {
-            sources.push(',');
-        }
-        sources += &source(file, mode, seconds)?;
-    }
-    let mode = i32::try_from(mode).ok()?;
-    Some(format!(r#"{{"defaultMode":{mode},"sources":[{sources}]}}"#))
+    let old_mode = default_mode.unwrap_or(DEFAULT_MODE);
+    let new_mode = token_mode.unwrap_or(old_mode);
+    let sources = files.iter().map(|file| {
+        let mode =
+            if mode_of(file) == new_mode { None } else { Some(i32::try_from(mode_of(file)).ok()?) };
+        Some(projection(file, mode, seconds))
+    });
+    let default_mode = if new_mode == old_mode { default_mode } else { Some(new_mode) };
+    Some(ProjectedVolumeSource {
+        default_mode: default_mode.map(i32::try_from).transpose().ok()?,
+        sources: Some(sources.collect::<Option<_>>()?),
+    })
 }
 
 /// What shows a file of the Secret, as the API server's own volume does
 /// (`plugin/pkg/admission/serviceaccount`, `TokenVolumeSource`).
-fn source(file: &File, default_mode: i64, seconds: i64) -> Option<String> {
-    let path = serde_json::to_string(file.path).ok()?;
-    let mode = if file.mode == default_mode {
-        String::new()
-    } else {
-        format!(r#""mode":{},"#, i32::try_from(file.mode).ok()?)
+fn projection(file: &File, mode: Option<i32>, seconds: i64) -> VolumeProjection {
+    let path = file.path.to_owned();
+    let mut projection = VolumeProjection::default();
+    let config_map = |name: &str, path, optional| ConfigMapProjection {
+        name: name.to_owned(),
+        items: Some(vec![core::KeyToPath { key: file.key.to_owned(), mode, path }]),
+        optional,
     };
-    Some(match file.key {
+    match file.key {
         "token" => {
-            format!(r#"{{"serviceAccountToken":{{"expirationSeconds":{seconds},"path":{path}}}}}"#)
+            projection.service_account_token = Some(ServiceAccountTokenProjection {
+                audience: None,
+                expiration_seconds: Some(seconds),
+                path,
+            });
         }
-        "ca.crt" => format!(
-            r#"{{"configMap":{{"items":[{{"key":"ca.crt",{mode}"path":{path}}}],"name":"kube-root-ca.crt"}}}}"#
-        ),
-        "namespace" => format!(
-            r#"{{"downwardAPI":{{"items":[{{"fieldRef":{{"apiVersion":"v1","fieldPath":"metadata.namespace"}},{mode}"path":{path}}}]}}}}"#
-        ),
-        _ => return None,
-    })
+        "namespace" => {
+            let field = ObjectFieldSelector {
+                api_version: Some("v1".to_owned()),
+                field_path: "metadata.namespace".to_owned(),
+            };
+            let file =
+                DownwardAPIVolumeFile { field_ref: Some(field), mode, path, ..Default::default() };
+            projection.downward_api = Some(DownwardAPIProjection { items: Some(vec![file]) });
+        }
+        // The ConfigMap exists on OpenShift only.
+        "service-ca.crt" => {
+            projection.config_map = Some(config_map("openshift-service-ca.crt", path, Some(true)));
+        }
+        _ => projection.config_map = Some(config_map("kube-root-ca.crt", path, None)),
+    }
+    projection
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::findings;
-    use super::{is_token_path, owner_by_name};
-    use k8s_openapi::api::core::v1::ProjectedVolumeSource;
+    use super::{RULE, owner_by_name};
+    use crate::rules::tests::{Found, check_pod, check_template};
     use serde_json::{Value, json};
 
-    #[test]
-    fn names_of_token_secrets() {
-        for (name, owner) in [
-            ("default-token-x7k2p", Some("default")),
-            ("my-app-token-bcdfg", Some("my-app")),
-            ("a-token-bcdfg-token-24569", Some("a-token-bcdfg")),
-            ("a.b-token-zzzzz", Some("a.b")),
-            ("app-token-store", None),
-            ("my-token-abcde", None),
-            ("default-token-x7k2", None),
-            ("default-token-x7k2pp", None),
-            ("default-token-X7K2P", None),
-            ("default-token-13013", None),
-            ("-token-x7k2p", None),
-            ("token-x7k2p", None),
-            ("default-tokenx7k2p", None),
-            ("default-token-x7k2é", None),
-            ("", None),
-        ] {
-            assert_eq!(owner_by_name(name), owner, "{name}");
-        }
+    const OWN: &str = "app-token-x7k2p";
+    const FOLDER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+    fn outcomes(found: &[Found]) -> Vec<(&str, &'static str)> {
+        found.iter().map(|it| (&*it.path, it.remedy)).collect()
     }
 
     #[test]
-    fn where_clients_look_for_a_token() {
-        for (path, expected) in [
-            ("/var/run/secrets/kubernetes.io/serviceaccount", true),
-            ("/var/run/secrets/kubernetes.io/serviceaccount/", true),
-            ("/var/run/secrets/kubernetes.io/serviceaccount/token", true),
-            ("//var/./run//secrets/x/../kubernetes.io/serviceaccount", true),
-            ("/../var/run/secrets/kubernetes.io/serviceaccount", true),
-            ("var/run/secrets/kubernetes.io/serviceaccount", true),
-            ("/var/run/secrets/kubernetes.io/serviceaccounts", false),
-            ("/var/run/secrets/kubernetes.io", false),
-            ("/var/run/secrets/kubernetes.io/serviceaccount/..", false),
-            ("/x/var/run/secrets/kubernetes.io/serviceaccount", false),
-            ("", false),
+    fn names_that_kubernetes_gave() {
+        let long = "inventory-synchronisation-controller-emea-production-agent";
+        let half = "inventory-synchronisation-controller-emea-production";
+        let names =
+            [format!("{long}x7kzp"), format!("{half}-tokenx7kzp"), format!("{long}-token-x7kzp")];
+        for (name, own, owner) in [
+            ("default-token-x7k2p", "default", Some("default")),
+            ("my-app-token-bcdfg", "default", Some("my-app")),
+            ("a-token-bcdfg-token-24569", "default", Some("a-token-bcdfg")),
+            ("a.b-token-zzzzz", "default", Some("a.b")),
+            ("app-token-store", "app", None),
+            ("my-token-abcde", "my", None),
+            ("default-token-x7k2", "default", None),
+            ("default-token-x7k2pp", "default", None),
+            ("default-token-X7K2P", "default", None),
+            ("default-token-13013", "default", None),
+            ("-token-x7k2p", "", None),
+            ("token-x7k2p", "", None),
+            ("default-tokenx7k2p", "default", None),
+            ("default-token-x7k2é", "default", None),
+            ("", "default", None),
+            // Cut at 58 characters.
+            (&*names[0], long, Some(long)),
+            (&*names[1], half, Some(half)),
+            (&*names[0], "default", None),
+            // Too long to be generated, but there is no doubt about it.
+            (&*names[2], "default", Some(long)),
         ] {
-            assert_eq!(is_token_path(path), expected, "{path}");
+            assert_eq!(owner_by_name(name, Some(own)), owner, "{name} of {own}");
         }
-    }
-
-    /// What is found in a spec: paths, and whether a fix is there.
-    fn found(spec: &Value, settings: &Value) -> Vec<(String, bool)> {
-        let found = findings(super::RULE, &spec.to_string(), &settings.to_string());
-        let path = |line: &str| line.split_once(": ").unwrap().0.to_owned();
-        found.into_iter().map(|(line, remedy)| (path(&line), remedy != "reject")).collect()
     }
 
     #[test]
     fn every_place_of_a_legacy_token() {
-        const TOKEN: &str = "app-token-x7k2p";
-        let account = json!("app");
-        let volume = json!({ "name": "v", "secret": { "secretName": TOKEN } });
-        let optional = json!({ "name": "v", "secret": { "secretName": TOKEN, "optional": true } });
+        let volume = json!({ "name": "v", "secret": { "secretName": OWN, "optional": true } });
         let source = json!({ "name": "v", "projected": { "sources": [
-            { "configMap": {} }, { "secret": { "name": TOKEN } },
+            { "configMap": {} }, { "secret": { "name": OWN } },
         ] } });
-        let env = json!({ "env": [
-            { "name": "A", "value": TOKEN },
-            { "name": "B", "valueFrom": { "secretKeyRef": { "name": TOKEN, "key": "token" } } },
-        ] });
+        let key_ref = json!({ "secretKeyRef": { "name": OWN, "key": "token" } });
+        let env = json!({ "env": [{ "name": "A", "value": OWN }, { "name": "B", "valueFrom": key_ref }] });
         let env_from = json!({ "envFrom": [
-            { "configMapRef": { "name": TOKEN } }, { "secretRef": { "name": TOKEN } },
+            { "configMapRef": { "name": OWN } }, { "secretRef": { "name": OWN } },
         ] });
-        let store = json!({ "name": "v", "secret": { "secretName": "app-token-store" } });
-        let mount = |path| json!({ "volumeMounts": [{ "name": "v", "mountPath": path }] });
-        let there = mount("/var/run/secrets/kubernetes.io/serviceaccount");
-        for (spec, expected) in [
-            (json!({ "volumes": [volume] }), Some(("volumes[0].secret.secretName", true))),
-            (json!({ "volumes": [optional] }), Some(("volumes[0].secret.secretName", true))),
+        for (tweak, path, remedy) in [
+            (json!({ "volumes": [volume] }), "spec.volumes[0].secret.secretName", "patch"),
             (
                 json!({ "volumes": [source] }),
-                Some(("volumes[0].projected.sources[1].secret.name", false)),
+                "spec.volumes[0].projected.sources[1].secret.name",
+                "reject",
             ),
             (
                 json!({ "containers": [{}, env] }),
-                Some(("containers[1].env[1].valueFrom.secretKeyRef.name", false)),
+                "spec.containers[1].env[1].valueFrom.secretKeyRef.name",
+                "reject",
             ),
             (
                 json!({ "initContainers": [env] }),
-                Some(("initContainers[0].env[1].valueFrom.secretKeyRef.name", false)),
+                "spec.initContainers[0].env[1].valueFrom.secretKeyRef.name",
+                "reject",
             ),
             (
                 json!({ "ephemeralContainers": [env_from] }),
-                Some(("ephemeralContainers[0].envFrom[1].secretRef.name", false)),
+                "spec.ephemeralContainers[0].envFrom[1].secretRef.name",
+                "reject",
             ),
-            (json!({ "volumes": [store] }), None),
-            (json!({ "volumes": [store], "containers": [mount("/etc/x")] }), None),
-            (
-                json!({ "volumes": [store], "containers": [there] }),
-                Some(("volumes[0].secret.secretName", false)),
-            ),
-            (
-                json!({ "volumes": [store], "initContainers": [there] }),
-                Some(("volumes[0].secret.secretName", false)),
-            ),
-            (json!({ "volumes": [{ "secret": {} }], "containers": [there] }), None),
         ] {
-            let mut spec = spec;
-            spec["serviceAccountName"] = account.clone();
-            let expected: Vec<_> =
-                expected.into_iter().map(|(path, fix)| (format!("spec.{path}"), fix)).collect();
-            assert_eq!(found(&spec, &json!({})), expected, "{spec}");
-            assert_eq!(found(&spec, &json!({ "legacyTokens": { "rule": "Allow" } })), []);
+            let found = check_pod(&RULE, &tweak, &json!({}));
+            assert_eq!(outcomes(&found), [(path, remedy)]);
+            assert!(found[0].message.starts_with("Forbidden: use a projected volume"), "{found:?}");
+            let allow = json!({ "legacyTokens": { "rule": "Allow" } });
+            assert!(check_pod(&RULE, &tweak, &allow).is_empty(), "{path}: allowed");
+            let template = path.replacen("spec.", "spec.template.spec.", 1);
+            let found = check_template(&RULE, &tweak, &json!({}));
+            assert_eq!(outcomes(&found), [(&*template, remedy)]);
             // The same Secret of another account can't be replaced.
-            spec["serviceAccountName"] = json!("other");
-            let expected: Vec<_> = expected.into_iter().map(|(path, _)| (path, false)).collect();
-            assert_eq!(found(&spec, &json!({})), expected, "{spec}");
+            let mut other = tweak.clone();
+            other["serviceAccountName"] = json!("other");
+            let found = check_pod(&RULE, &other, &json!({}));
+            assert_eq!(outcomes(&found), [(path, "reject")]);
+            assert!(
+                found[0].message.contains("of service account \"app\", not the Pod's own"),
+                "{found:?}"
+            );
         }
     }
 
     #[test]
     fn whose_token_it_is() {
-        let with = |account: &str, old_name: &str, secret: &str| {
-            json!({
+        for (account, old_name, secret, remedy) in [
+            ("app", "", "app-token-x7k2p", "patch"),
+            ("", "app", "app-token-x7k2p", "patch"),
+            ("app", "other", "app-token-x7k2p", "patch"),
+            ("other", "app", "app-token-x7k2p", "reject"),
+            ("", "", "default-token-x7k2p", "patch"),
+            ("", "", "app-token-x7k2p", "reject"),
+        ] {
+            let tweak = json!({
                 "serviceAccountName": account, "serviceAccount": old_name,
                 "volumes": [{ "name": "v", "secret": { "secretName": secret } }],
-            })
+            });
+            let found = check_pod(&RULE, &tweak, &json!({}));
+            assert_eq!(found[0].remedy, remedy, "{account} {old_name} {secret}");
+        }
+    }
+
+    #[test]
+    fn secrets_that_are_seen_where_clients_look_for_a_token() {
+        let secret = json!({ "name": "v", "secret": { "secretName": "opaque" } });
+        let projected = |items: Value| {
+            let source = json!({ "secret": { "name": "opaque", "items": items } });
+            json!({ "name": "v", "projected": { "sources": [source] } })
         };
-        for (account, old_name, secret, own) in [
-            ("app", "", "app-token-x7k2p", true),
-            ("", "app", "app-token-x7k2p", true),
-            ("app", "other", "app-token-x7k2p", true),
-            ("other", "app", "app-token-x7k2p", false),
-            ("", "", "default-token-x7k2p", true),
-            ("", "", "app-token-x7k2p", false),
+        let token = json!([{ "key": "k", "path": "token" }]);
+        let extra = json!([{ "key": "k", "path": "extra.crt" }]);
+        let lookup = json!({ "legacyTokens": { "detect": "Lookup" } });
+        for (name, volume, at, settings, path) in [
+            ("a Secret", secret.clone(), FOLDER, json!({}), Some("secret.secretName")),
+            ("a Secret elsewhere", secret.clone(), "/etc/x", json!({}), None),
+            ("a Secret that is looked up", secret, FOLDER, lookup, None),
+            (
+                "a source",
+                projected(json!(null)),
+                FOLDER,
+                json!({}),
+                Some("projected.sources[0].secret.name"),
+            ),
+            (
+                "the token of a source",
+                projected(token),
+                FOLDER,
+                json!({}),
+                Some("projected.sources[0].secret.name"),
+            ),
+            ("another file of a source", projected(extra), FOLDER, json!({}), None),
         ] {
-            let found = found(&with(account, old_name, secret), &json!({}));
-            assert_eq!(found[0].1, own, "{account} {old_name} {secret}");
+            for list in ["containers", "initContainers", "ephemeralContainers"] {
+                let container =
+                    json!({ "name": "c", "volumeMounts": [{ "name": "v", "mountPath": at }] });
+                let tweak = json!({ "volumes": [volume], list: [container] });
+                let found = check_pod(&RULE, &tweak, &settings);
+                let path = path.map(|path| format!("spec.volumes[0].{path}"));
+                let expected: Vec<_> = path.iter().map(|path| (&**path, "reject")).collect();
+                assert_eq!(outcomes(&found), expected, "{name} in {list}");
+            }
+        }
+    }
+
+    #[test]
+    fn secrets_that_are_looked_up() {
+        let lookup = json!({ "legacyTokens": { "detect": "Lookup" } });
+        for (name, remedy, message) in [
+            ("own", Some("patch"), "holds a token of service account \"app\""),
+            (
+                "other",
+                Some("reject"),
+                "holds a token of service account \"builder\", not the Pod's own,",
+            ),
+            ("app-token-x7k2p", None, ""),
+            ("forbidden", Some("error"), "Secret \"forbidden\" can't be looked up: not allowed"),
+        ] {
+            let tweak = json!({ "volumes": [{ "name": "v", "secret": { "secretName": name } }] });
+            let found = check_pod(&RULE, &tweak, &lookup);
+            assert_eq!(found.first().map(|it| it.remedy), remedy, "{name}");
+            assert!(found.iter().all(|it| it.message.contains(message)), "{name}: {found:?}");
         }
     }
 
@@ -477,84 +445,131 @@ mod tests {
         json!({ "serviceAccountToken": { "expirationSeconds": 3600, "path": path } })
     }
 
-    fn ca(path: &str, mode: Option<i64>) -> Value {
-        let mut item = json!({ "key": "ca.crt", "path": path });
+    fn config_map(name: &str, key: &str, path: &str, mode: Option<i64>) -> Value {
+        let mut item = json!({ "key": key, "path": path });
         item.as_object_mut().unwrap().extend(mode.map(|mode| ("mode".to_owned(), mode.into())));
-        json!({ "configMap": { "name": "kube-root-ca.crt", "items": [item] } })
+        json!({ "configMap": { "name": name, "items": [item] } })
     }
 
-    fn namespace(path: &str, mode: Option<i64>) -> Value {
+    fn ca(path: &str, mode: Option<i64>) -> Value {
+        config_map("kube-root-ca.crt", "ca.crt", path, mode)
+    }
+
+    fn service_ca(path: &str, mode: Option<i64>) -> Value {
+        let mut source = config_map("openshift-service-ca.crt", "service-ca.crt", path, mode);
+        source["configMap"]["optional"] = json!(true);
+        source
+    }
+
+    fn namespace(path: &str) -> Value {
         let field = json!({ "apiVersion": "v1", "fieldPath": "metadata.namespace" });
-        let mut item = json!({ "fieldRef": field, "path": path });
-        item.as_object_mut().unwrap().extend(mode.map(|mode| ("mode".to_owned(), mode.into())));
-        json!({ "downwardAPI": { "items": [item] } })
+        json!({ "downwardAPI": { "items": [{ "fieldRef": field, "path": path }] } })
     }
 
     #[test]
     fn a_projected_volume_shows_the_same_files() {
-        let all = vec![token("token"), ca("ca.crt", None), namespace("namespace", None)];
+        let all = [
+            token("token"),
+            ca("ca.crt", None),
+            namespace("namespace"),
+            service_ca("service-ca.crt", None),
+        ];
         let item = |key: &str, path: &str| json!({ "key": key, "path": path });
         let moded = |key: &str, mode: i64| json!({ "key": key, "path": key, "mode": mode });
-        for (secret, expected) in [
-            (json!({}), Some((420, all.clone()))),
-            (json!({ "defaultMode": null }), Some((420, all.clone()))),
-            (json!({ "defaultMode": 256, "items": [] }), Some((256, all.clone()))),
-            (json!({ "items": null, "optional": true }), Some((420, all))),
-            (json!({ "items": [item("token", "a/b")] }), Some((420, vec![token("a/b")]))),
+        for (name, secret, expected) in [
+            ("all files", json!({}), json!({ "sources": all })),
             (
-                json!({ "items": [item("ca.crt", "c"), item("namespace", "n")] }),
-                Some((420, vec![ca("c", None), namespace("n", None)])),
+                "with their mode",
+                json!({ "defaultMode": 256, "items": [] }),
+                json!({ "defaultMode": 256, "sources": all }),
             ),
             (
+                "one file",
+                json!({ "items": [item("token", "a/b")] }),
+                json!({ "sources": [token("a/b")] }),
+            ),
+            (
+                "OpenShift's fourth file",
+                json!({ "items": [item("token", "t"), item("service-ca.crt", "s")] }),
+                json!({ "sources": [token("t"), service_ca("s", None)] }),
+            ),
+            (
+                "the token twice",
                 json!({ "items": [item("token", "a"), item("token", "b")] }),
-                Some((420, vec![token("a"), token("b")])),
-            ),
-            // The token gets the volume's mode, so the other files say theirs.
-            (
-                json!({ "items": [moded("token", 256), item("ca.crt", "c"), moded("namespace", 256)] }),
-                Some((256, vec![token("token"), ca("c", Some(420)), namespace("namespace", None)])),
+                json!({ "sources": [token("a"), token("b")] }),
             ),
             (
+                "a token with its own mode, which becomes the volume's",
+                json!({ "defaultMode": 420, "items": [moded("token", 256), item("ca.crt", "c"), item("namespace", "n")] }),
+                json!({ "defaultMode": 256, "sources": [token("token"), ca("c", Some(420)), {
+                    "downwardAPI": { "items": [{
+                        "fieldRef": { "apiVersion": "v1", "fieldPath": "metadata.namespace" }, "path": "n", "mode": 420,
+                    }] },
+                }] }),
+            ),
+            (
+                "another file with its own mode",
                 json!({ "defaultMode": 288, "items": [moded("ca.crt", 420)] }),
-                Some((288, vec![ca("ca.crt", Some(420))])),
+                json!({ "defaultMode": 288, "sources": [ca("ca.crt", Some(420))] }),
             ),
-            // What a projected volume can't show.
-            (json!({ "items": [moded("token", 256), moded("token", 420)] }), None),
-            (json!({ "items": [item("token", "t"), item("service-ca.crt", "s")] }), None),
-            (json!({ "items": [{ "key": "token" }] }), None),
+            (
+                "tokens of two modes",
+                json!({ "items": [moded("token", 256), moded("token", 420)] }),
+                json!(null),
+            ),
+            (
+                "another key",
+                json!({ "items": [item("token", "t"), item("other", "o")] }),
+                json!(null),
+            ),
+            ("a file without a path", json!({ "items": [{ "key": "token" }] }), json!(null)),
         ] {
-            let mut source = secret.clone();
-            source["secretName"] = json!("default-token-x7k2p");
-            let spec = json!({ "volumes": [{ "name": "v", "secret": source, "later": 1 }] });
-            let found = findings(super::RULE, &spec.to_string(), "{}");
-            let Some((mode, sources)) = expected else {
-                assert_eq!(found[0].1, "reject", "{secret}");
+            let mut source = secret;
+            source["secretName"] = json!(OWN);
+            let tweak = json!({ "volumes": [{ "name": "v", "secret": source }] });
+            let found = &check_pod(&RULE, &tweak, &json!({}))[0];
+            if expected.is_null() {
+                assert_eq!(found.remedy, "reject", "{name}");
                 continue;
-            };
-            let mended: Value = serde_json::from_str(&found[0].1).unwrap();
-            let projected = json!({ "defaultMode": mode, "sources": sources });
-            // Kubernetes' own type has all these members under these names.
-            let typed: ProjectedVolumeSource = serde_json::from_value(projected.clone()).unwrap();
-            assert_eq!(serde_json::to_value(typed).unwrap(), projected);
-            let volume = json!({ "name": "v", "projected": projected, "later": 1 });
-            assert_eq!(mended["volumes"][0], volume, "{secret}");
-            assert_eq!(findings(super::RULE, &found[0].1, "{}"), [], "{secret}");
+            }
+            let projected = ("spec.volumes[0].projected".to_owned(), Some(expected));
+            let patches = [projected, ("spec.volumes[0].secret".to_owned(), None)];
+            assert_eq!(found.patches, patches, "{name}");
+            assert!(found.warnings[0].contains("3600 seconds"), "{name}: {found:?}");
         }
     }
 
     #[test]
-    fn the_new_token_has_the_bound_of_the_api_server() {
-        let spec = json!({ "volumes": [{ "secret": { "secretName": "default-token-x7k2p" } }] });
-        for (settings, seconds) in [
-            (json!({ "maxExpirationSeconds": 7200 }), 7200),
-            (
-                json!({ "maxExpirationSeconds": 3607, "apiServer": { "extendsTokens": false } }),
-                3606,
-            ),
+    fn a_token_that_would_never_be_renewed_is_not_converted() {
+        for (name, mount, remedy) in [
+            ("the whole volume", json!({}), "patch"),
+            ("the token by subPath", json!({ "subPath": "token" }), "reject"),
+            ("another file by subPath", json!({ "subPath": "ca.crt" }), "patch"),
+            ("by subPathExpr", json!({ "subPathExpr": "$(FILE)" }), "reject"),
         ] {
-            let found = findings(super::RULE, &spec.to_string(), &settings.to_string());
-            let lifetime = format!("\"expirationSeconds\":{seconds}");
-            assert!(found[0].1.contains(&lifetime), "{found:?}");
+            let mut mount = mount;
+            json_patch::merge(&mut mount, &json!({ "name": "v", "mountPath": "/v" }));
+            let tweak = json!({
+                "volumes": [{ "name": "v", "secret": { "secretName": OWN } }],
+                "initContainers": [{ "name": "c", "volumeMounts": [mount] }],
+            });
+            assert_eq!(check_pod(&RULE, &tweak, &json!({}))[0].remedy, remedy, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_new_token_has_the_maximum_of_the_api_server() {
+        let tweak = json!({ "volumes": [{ "name": "v", "secret": { "secretName": OWN } }] });
+        let honest =
+            json!({ "maxExpirationSeconds": 3607, "apiServer": { "extendsTokens": false } });
+        for (settings, seconds) in [(json!({ "maxExpirationSeconds": 7200 }), 7200), (honest, 3606)]
+        {
+            let found = &check_pod(&RULE, &tweak, &settings)[0];
+            let projected = found.patches[0].1.as_ref().unwrap();
+            assert_eq!(
+                projected["sources"][0]["serviceAccountToken"]["expirationSeconds"],
+                seconds
+            );
         }
     }
 }

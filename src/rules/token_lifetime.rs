@@ -1,254 +1,362 @@
-//! Every token's effective lifetime is within the bound for its audience.
+//! Every token expires within the maximum for its audience.
+//!
+//! Fields: `volumes[*].projected.sources[*].serviceAccountToken.expirationSeconds` of Pods and
+//! templates, `spec.expirationSeconds` of a TokenRequest, `spec.tokenRequests[*].expirationSeconds`
+//! of a CSIDriver.
+//!
+//! Allowed: up to `maxExpirationSeconds`, or what `audiences` says. 3600 seconds when absent
+//! (`pkg/apis/core/v1/defaults.go`, `SetDefaults_ServiceAccountTokenProjection`). Exactly 3607
+//! seconds, bound to a Pod and for the API server's own audiences, counts as the year that the API
+//! server makes of it (`pkg/registry/core/serviceaccount/storage/token.go`, `Create`). Where nobody
+//! named these audiences, it counts so for every audience.
+//!
+//! Mutation: the maximum. Not in a CSIDriver, which is kept in Git: that is rejected.
 
-use super::{Context, Finding, Remedy};
-use crate::fix::{self, Member};
-use crate::json::{Editable, Int};
-use crate::message::{Path, Quoted};
-use crate::objects::{CsiDriverSpec, TokenRequestSpec};
-use crate::pod_spec::{PodSpec, TokenProjection};
-use crate::settings::Settings;
+use crate::message::{invalid, name, quoted, required};
+use crate::patch::{Patches, new_value};
+use crate::request::Subject;
+use crate::review::{EXTENDED_LIFETIME, RequestedToken, Review};
+use crate::rule::{Context, Remedy, Rule, Violation};
+use crate::settings::{Mode, Settings};
 
-/// The rule's name.
-pub const RULE: &str = "token-lifetime";
+/// The rule.
+pub const RULE: Rule = Rule { name: "token-lifetime", check };
 
-/// What a token gets that asks for nothing, in seconds (`pkg/apis/core/v1/defaults.go`,
-/// `SetDefaults_ServiceAccountTokenProjection`).
+/// What a token gets that asks for nothing, in seconds.
 const DEFAULT: i64 = 3600;
 
-/// The one lifetime, in seconds, that the API server doesn't take at its word
-/// (`pkg/serviceaccount/claims.go`, `WarnOnlyBoundTokenExpirationPeriod`) …
-pub const EXTENDED_LIFETIME: i64 = 3607;
+/// What the API server makes of [`EXTENDED_LIFETIME`], in seconds: a year
+/// (`pkg/serviceaccount/claims.go`, `ExpirationExtensionSeconds`).
+const YEAR: i64 = 365 * 24 * 60 * 60;
 
-/// … and what it makes of it (`ExpirationExtensionSeconds`): a year.
-const EXTENDED_TO: i64 = 365 * 24 * 60 * 60;
-
-/// Reports each projected token of a Pod that outlives its bound.
-pub fn check<'a>(
-    spec: &PodSpec<'a>,
-    settings: &Settings,
-    at: &Path,
-    findings: &mut Vec<Finding<'a>>,
-) {
-    for (i, volume) in spec.volumes.elements() {
-        for (j, token) in volume.tokens() {
-            let whose = || format!("volume {}", Quoted(volume.name.or_empty()));
-            let path = || at_token(at, i, j, "expirationSeconds");
-            findings.extend(check_token(token, settings, path, whose));
-        }
-    }
-}
-
-/// Reports each token of a CSI driver that outlives its bound. The kubelet asks for them like for
-/// a projected token, bound to the Pod (`pkg/volume/csi/csi_plugin.go`,
-/// `podServiceAccountTokenAttrs`).
-pub fn check_csi_driver<'a>(
-    driver: &CsiDriverSpec<'a>,
-    settings: &Settings,
-    findings: &mut Vec<Finding<'a>>,
-) {
-    for (i, token) in driver.token_requests.get().into_iter().flatten().enumerate() {
-        let whose = || "each Pod with a volume of this driver".to_owned();
-        let path = || format!("spec.tokenRequests[{i}].expirationSeconds");
-        findings.extend(check_token(token, settings, path, whose));
-    }
-}
-
-/// Reports a request for a token that outlives its bound. With several audiences the smallest
-/// bound counts.
-pub fn check_request<'a>(
-    spec: &Editable<'a, TokenRequestSpec<'a>>,
-    context: &Context,
-    findings: &mut Vec<Finding<'a>>,
-) {
-    let (Some(request), Some(text)) = (spec.get(), spec.text) else { return };
+fn check(review: &Review, context: &Context) -> Vec<Violation> {
     let settings = context.settings;
-    let mut audiences: Vec<&str> = request.audiences.elements().map(|(_, it)| &**it).collect();
-    if audiences.is_empty() {
-        audiences.push("");
+    review.tokens.iter().filter_map(|token| check_token(token, review.subject, settings)).collect()
+}
+
+fn check_token(token: &RequestedToken, subject: Subject, settings: &Settings) -> Option<Violation> {
+    let maximum = maximum(token, settings);
+    if effective_lifetime(token, settings) <= maximum {
+        return None;
     }
-    let bound_object = request.bound_object_ref.get().map(|object| object.kind.or_empty());
-    // Only a token that is bound to a Pod, for nobody but the API server, is extended
-    // (`pkg/registry/core/serviceaccount/storage/token.go`, `Create`).
-    let own = bound_object == Some("Pod")
-        && audiences.iter().all(|audience| settings.api_server.is_meant_by(audience));
-    let Some(asked) = request.expiration_seconds.or(DEFAULT) else { return };
-    let strictest = audiences.into_iter().min_by_key(|audience| settings.bound(audience));
-    let Some(excess) = Excess::of(asked, strictest.unwrap_or(""), own, settings) else { return };
-    let whose = context
-        .service_account
-        .map_or(String::new(), |account| format!(" (service account {})", Quoted(account)));
-    findings.push(excess.finding(
-        "spec.expirationSeconds".to_owned(),
-        request.expiration_seconds,
-        text,
-        &whose,
-        settings,
+    if token.is_presumed {
+        return Some(presumed(token, maximum));
+    }
+    let path = token.path.child("expirationSeconds");
+    let lifetime = settings.lifetime_to_set(maximum);
+    let remedy = match subject {
+        Subject::CsiDriver => Remedy::Reject,
+        _ => Remedy::Patch(vec![(path.clone(), new_value(lifetime))]),
+    };
+    let asked = token.expiration_seconds.unwrap_or(DEFAULT);
+    let audience = audience(token, settings, name);
+    let warning = format!(
+        "{path}: {asked} seconds are lowered to {lifetime}; the maximum is {maximum} seconds for \
+         {audience}"
+    );
+    let warnings = if token.is_authored { vec![warning] } else { Vec::new() };
+    Some(Violation { warnings, ..Violation::new(path, message(token, maximum, settings), remedy) })
+}
+
+fn message(token: &RequestedToken, maximum: i64, settings: &Settings) -> String {
+    let audience = audience(token, settings, quoted);
+    let Some(asked) = token.expiration_seconds else {
+        return required(format!(
+            "must not exceed {maximum} seconds for {audience}, and is {DEFAULT} seconds when absent"
+        ));
+    };
+    let detail = format!("must not exceed {maximum} seconds for {audience}");
+    if !is_extended(token, settings) {
+        return invalid(asked, detail);
+    }
+    let condition = if is_own(token, settings) { "" } else { " if the audience is its own" };
+    invalid(
+        asked,
+        format!(
+            "{detail}: the API server extends exactly {asked} seconds to one year ({YEAR} \
+             seconds){condition}"
+        ),
+    )
+}
+
+/// What the API server will inject into a template's Pods.
+fn presumed(token: &RequestedToken, maximum: i64) -> Violation {
+    let message = required(format!(
+        "set it to false and mount a token of {maximum} seconds at most: the API server injects one \
+         of {EXTENDED_LIFETIME} seconds into the Pods, which it extends to one year ({YEAR} seconds)"
     ));
+    // Each Pod is mutated when it is created.
+    let remedy = Remedy::Patch(Patches::new());
+    Violation { is_presumed: true, ..Violation::new(token.path.clone(), message, remedy) }
 }
 
-fn check_token<'a>(
-    token: &TokenProjection<'a>,
-    settings: &Settings,
-    path: impl FnOnce() -> String,
-    whose: impl FnOnce() -> String,
-) -> Option<Finding<'a>> {
-    let projection = token.get()?;
-    let audience = projection.audience.or_empty();
-    let own = settings.api_server.is_meant_by(audience);
-    let asked = projection.expiration_seconds;
-    let excess = Excess::of(asked.or(DEFAULT)?, audience, own, settings)?;
-    let whose = format!(" ({})", whose());
-    Some(excess.finding(path(), asked, token.text?, &whose, settings))
+/// How long, in seconds, the API server will honour a copy of the token.
+pub(super) fn effective_lifetime(token: &RequestedToken, settings: &Settings) -> i64 {
+    if is_extended(token, settings) { YEAR } else { token.expiration_seconds.unwrap_or(DEFAULT) }
 }
 
-/// The path of a member of a projected token.
-pub fn at_token(spec: &Path, volume: usize, source: usize, member: &str) -> String {
-    let volumes = spec.member("volumes");
-    let projected = volumes.element(volume);
-    let sources = projected.member("projected");
-    let sources = sources.member("sources");
-    sources.element(source).member("serviceAccountToken").member(member).to_string()
+/// How long, in seconds, the token will live once the request is admitted.
+pub(super) fn admitted_lifetime(token: &RequestedToken, settings: &Settings) -> i64 {
+    let (effective, maximum) = (effective_lifetime(token, settings), maximum(token, settings));
+    let is_lowered = settings.mode == Mode::Mutate && effective > maximum;
+    if is_lowered { settings.lifetime_to_set(maximum) } else { effective }
 }
 
-/// A lifetime over its bound.
-struct Excess<'t> {
-    /// Seconds that were asked for.
-    asked: i64,
-    /// Whom the token is for.
-    audience: &'t str,
-    /// The bound, in seconds.
-    bound: i64,
-    /// True when the API server would make a year of it.
-    extended: bool,
+/// The maximum in seconds; the strictest when the token is for several audiences.
+fn maximum(token: &RequestedToken, settings: &Settings) -> i64 {
+    settings.maximum(strictest(token, settings))
 }
 
-impl<'t> Excess<'t> {
-    /// `None` when the effective lifetime is within the bound. `own` tells whether the token is
-    /// one that the API server extends.
-    fn of(asked: i64, audience: &'t str, own: bool, settings: &Settings) -> Option<Self> {
-        let extended = own && asked == EXTENDED_LIFETIME && settings.api_server.extends_tokens;
-        let lifetime = if extended { EXTENDED_TO } else { asked };
-        let bound = settings.bound(audience);
-        (lifetime > bound).then_some(Self { asked, audience, bound, extended })
+fn strictest<'r>(token: &RequestedToken<'r>, settings: &Settings) -> &'r str {
+    let audiences = token.audiences.iter().copied();
+    audiences.min_by_key(|audience| settings.maximum(audience)).unwrap_or("")
+}
+
+fn audience(token: &RequestedToken, settings: &Settings, quote: fn(&str) -> String) -> String {
+    match strictest(token, settings) {
+        "" => "the API server's audience".to_owned(),
+        audience => format!("audience {}", quote(audience)),
     }
+}
 
-    fn finding<'a>(
-        &self,
-        path: String,
-        asked: Int<'a>,
-        object: &'a str,
-        whose: &str,
-        settings: &Settings,
-    ) -> Finding<'a> {
-        let value = settings.lifetime_to_set(self.bound).to_string();
-        let member = Member { key: "expirationSeconds", now: asked.text(), value };
-        let default = if asked.is_absent() { " (the default)" } else { "" };
-        let remedy = Remedy::Edit(fix::set(object, &[member]));
-        Finding { path, rule: RULE, message: self.message(default, whose), remedy }
-    }
+fn is_extended(token: &RequestedToken, settings: &Settings) -> bool {
+    let api_server = &settings.api_server;
+    token.expiration_seconds == Some(EXTENDED_LIFETIME)
+        && token.is_bound_to_pod
+        && api_server.extends_tokens
+        && (api_server.audiences.is_empty() || is_own(token, settings))
+}
 
-    fn message(&self, default: &str, whose: &str) -> String {
-        let Self { asked, audience, bound, extended } = self;
-        let audience = match *audience {
-            "" => "the API server's audience".to_owned(),
-            named => format!("audience {}", Quoted(named)),
-        };
-        let over = format!("{asked}{default} is over the bound of {bound} s for {audience}{whose}");
-        if *extended {
-            format!(
-                "{over}: the API server extends exactly {EXTENDED_LIFETIME} s to one year \
-                 ({EXTENDED_TO} s); ask for any other value, {bound} at most"
-            )
-        } else {
-            format!("{over}; ask for {bound} at most")
-        }
-    }
+fn is_own(token: &RequestedToken, settings: &Settings) -> bool {
+    token.audiences.iter().all(|audience| settings.api_server.is_own(audience))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::findings;
+    use super::RULE;
+    use crate::rules::tests::{check, check_pod, check_template, token_volume};
+    use serde_json::{Value, json};
 
-    fn spec(token: &str) -> String {
-        format!(
-            r#"{{"volumes":[{{"name":"t","projected":{{"sources":[{{"configMap":{{}}}},{{"serviceAccountToken":{token}}}]}}}}]}}"#
-        )
-    }
+    const YEAR: &str =
+        ": the API server extends exactly 3607 seconds to one year (31536000 seconds)";
+
+    /// Name, audience, seconds and settings; the message, and the lifetime that is set.
+    type Case<'c> = (&'c str, Value, Value, &'c Value, Option<(String, i64)>);
 
     #[test]
-    fn lifetimes_over_the_bound() {
-        const API: &str = "the API server's audience";
-        const VAULT: &str = r#"audience "vault""#;
-        let extends = r#"{"maxExpirationSeconds":7200,"apiServer":{"audiences":["own"]}}"#;
-        let honest = r#"{"maxExpirationSeconds":7200,"apiServer":{"extendsTokens":false}}"#;
-        let year = r#"{"maxExpirationSeconds":31536000}"#;
-        let vault = r#"{"audiences":[{"audience":"va*","maxExpirationSeconds":600},{"audience":"*","maxExpirationSeconds":9000}]}"#;
-        let own = r#"{"maxExpirationSeconds":7200,"apiServer":{"audiences":["a","b"]},"audiences":[{"audience":"b","maxExpirationSeconds":600}]}"#;
-        // The token, the settings, and of the finding: value, bound, audience, whether extended.
-        for (token, settings, expected) in [
-            ("{}", "{}", None),
-            (r#"{"expirationSeconds":3600}"#, "{}", None),
-            (r#"{"expirationSeconds":3601}"#, "{}", Some(("3601", 3600, API, false))),
-            (r#"{"expirationSeconds":600}"#, "{}", None),
-            (r#"{"expirationSeconds":-5}"#, "{}", None),
-            (r#"{"expirationSeconds":null}"#, "{}", None),
+    fn the_lifetime_of_projected_tokens() {
+        let none = Value::Null;
+        let long = json!({ "maxExpirationSeconds": 7200 });
+        let year = json!({ "maxExpirationSeconds": 31_536_000 });
+        let short = json!({ "maxExpirationSeconds": 600 });
+        let honest =
+            json!({ "maxExpirationSeconds": 7200, "apiServer": { "extendsTokens": false } });
+        let own = json!({ "maxExpirationSeconds": 7200, "apiServer": { "audiences": ["own*"] } });
+        let vault = json!({ "audiences": [{ "audience": "vault*", "maxExpirationSeconds": 600 }] });
+        let sts = json!({ "audiences": [{ "audience": "sts.amazonaws.com", "maxExpirationSeconds": 86400 }] });
+        let cases: &[Case] = &[
+            ("within the maximum", none.clone(), json!(3600), &none, None),
+            ("the default", none.clone(), none.clone(), &none, None),
             (
-                "{}",
-                r#"{"maxExpirationSeconds":600}"#,
-                Some(("3600 (the default)", 600, API, false)),
+                "the default is over",
+                none.clone(),
+                none.clone(),
+                &short,
+                Some(("Required value: must not exceed 600 seconds for the API server's audience, and is 3600 seconds when absent".into(), 600)),
             ),
             (
-                r#"{"expirationSeconds":9223372036854775807}"#,
-                "{}",
-                Some(("9223372036854775807", 3600, API, false)),
-            ),
-            (r#"{"expirationSeconds":3607}"#, "{}", Some(("3607", 3600, API, true))),
-            (r#"{"expirationSeconds":3607}"#, extends, Some(("3607", 7200, API, true))),
-            (
-                r#"{"audience":"","expirationSeconds":3607}"#,
-                extends,
-                Some(("3607", 7200, API, true)),
+                "a day for an audience",
+                json!("vault"),
+                json!(86400),
+                &none,
+                Some(("Invalid value: 86400: must not exceed 3600 seconds for audience \"vault\"".into(), 3600)),
             ),
             (
-                r#"{"audience":"own","expirationSeconds":3607}"#,
-                extends,
-                Some(("3607", 7200, r#"audience "own""#, true)),
+                "a maximum for an audience",
+                json!("vault.a"),
+                json!(3600),
+                &vault,
+                Some(("Invalid value: 3600: must not exceed 600 seconds for audience \"vault.a\"".into(), 600)),
             ),
-            (r#"{"audience":"Own","expirationSeconds":3607}"#, extends, None),
-            (r#"{"audience":"vault","expirationSeconds":3607}"#, extends, None),
-            (r#"{"expirationSeconds":3606}"#, extends, None),
-            (r#"{"expirationSeconds":3607}"#, honest, None),
-            (r#"{"expirationSeconds":3607}"#, year, None),
+            ("a longer one for an audience", json!("sts.amazonaws.com"), json!(86400), &sts, None),
             (
-                r#"{"audience":"vault","expirationSeconds":3600}"#,
-                vault,
-                Some(("3600", 600, VAULT, false)),
+                "the largest number",
+                none.clone(),
+                json!(i64::MAX),
+                &none,
+                Some((format!("Invalid value: {}: must not exceed 3600 seconds for the API server's audience", i64::MAX), 3600)),
             ),
-            (r#"{"audience":"other","expirationSeconds":9000}"#, vault, None),
-            (r#"{"expirationSeconds":3600}"#, own, Some(("3600", 600, API, false))),
-            (r#"{"audience":"a","expirationSeconds":3600}"#, own, None),
-        ] {
-            let found = findings(super::RULE, &spec(token), settings);
-            let Some((value, bound, audience, extended)) = expected else {
-                assert_eq!(found, [], "{token} with {settings}");
-                continue;
-            };
-            let [(line, mended)] = &found[..] else { panic!("{token} with {settings}: {found:?}") };
-            let path = "spec.volumes[0].projected.sources[1].serviceAccountToken.expirationSeconds";
-            let start = format!(
-                r#"{path}: {value} is over the bound of {bound} s for {audience} (volume "t")"#
-            );
-            assert!(line.starts_with(&start), "{line}, not {start}");
-            assert_eq!(line.contains("to one year (31536000 s)"), extended, "{line}");
-            assert!(mended.contains(&format!(r#""expirationSeconds":{bound}"#)), "{mended}");
-            assert_eq!(findings(super::RULE, mended, settings), [], "{mended} with {settings}");
+            (
+                "3607",
+                none.clone(),
+                json!(3607),
+                &long,
+                Some((format!("Invalid value: 3607: must not exceed 7200 seconds for the API server's audience{YEAR}"), 7200)),
+            ),
+            (
+                "3607 for the empty audience",
+                json!(""),
+                json!(3607),
+                &long,
+                Some((format!("Invalid value: 3607: must not exceed 7200 seconds for the API server's audience{YEAR}"), 7200)),
+            ),
+            (
+                "3607 for any audience, while the API server's own are unknown",
+                json!("vault"),
+                json!(3607),
+                &long,
+                Some((format!("Invalid value: 3607: must not exceed 7200 seconds for audience \"vault\"{YEAR} if the audience is its own"), 7200)),
+            ),
+            (
+                "3607 for an audience of the API server",
+                json!("own.cluster"),
+                json!(3607),
+                &own,
+                Some((format!("Invalid value: 3607: must not exceed 7200 seconds for audience \"own.cluster\"{YEAR}"), 7200)),
+            ),
+            ("3607 for another audience than the API server's", json!("vault"), json!(3607), &own, None),
+            ("3606", none.clone(), json!(3606), &long, None),
+            ("3607 where nothing is extended", none.clone(), json!(3607), &honest, None),
+            ("3607 where a year is allowed", none.clone(), json!(3607), &year, None),
+        ];
+        for (name, audience, seconds, settings, expected) in cases {
+            let tweak =
+                json!({ "volumes": [{ "name": "other" }, token_volume("t", audience, seconds)] });
+            let found = check_pod(&RULE, &tweak, settings);
+            let path = "spec.volumes[1].projected.sources[0].serviceAccountToken.expirationSeconds";
+            match (&*found, expected) {
+                ([], None) => {}
+                ([found], Some((message, lifetime))) => {
+                    assert_eq!((&*found.path, &found.message), (path, message), "{name}");
+                    let patches = [(path.to_owned(), Some(json!(lifetime)))];
+                    assert_eq!(found.patches, patches, "{name}");
+                    assert_eq!(found.warnings.len(), 1, "{name}");
+                }
+                _ => panic!("{name}: {found:?}"),
+            }
         }
     }
 
     #[test]
-    fn the_lifetime_that_is_set_is_never_extended() {
-        let settings = r#"{"maxExpirationSeconds":3607,"apiServer":{"extendsTokens":false}}"#;
-        let found = findings(super::RULE, &spec(r#"{"expirationSeconds":3608}"#), settings);
-        assert!(found[0].1.contains(r#""expirationSeconds":3606"#), "{found:?}");
+    fn a_mutation_never_sets_what_would_be_extended() {
+        let settings =
+            json!({ "maxExpirationSeconds": 3607, "apiServer": { "extendsTokens": false } });
+        let tweak = json!({ "volumes": [token_volume("t", &json!("v"), &json!(3608))] });
+        assert_eq!(check_pod(&RULE, &tweak, &settings)[0].patches[0].1, Some(json!(3606)));
+    }
+
+    #[test]
+    fn only_an_author_is_warned() {
+        for (name, volume, audience, seconds, warned) in [
+            ("the API server's own volume", "kube-api-access-x7k2p", "", 3607, false),
+            ("the same with an audience", "kube-api-access-x7k2p", "own", 3607, true),
+            ("the same with a lifetime of a day", "kube-api-access-x7k2p", "", 86400, true),
+            ("its own copy", "token", "", 3607, true),
+        ] {
+            let tweak =
+                json!({ "volumes": [token_volume(volume, &json!(audience), &json!(seconds))] });
+            let found = &check_pod(&RULE, &tweak, &json!({}))[0];
+            assert_eq!(!found.warnings.is_empty(), warned, "{name}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn the_lifetime_of_token_requests() {
+        const KUBEADM: &str = "https://kubernetes.default.svc.cluster.local";
+        let pod = json!({ "kind": "Pod" });
+        let long = json!({ "maxExpirationSeconds": 86400 });
+        let own = json!({ "maxExpirationSeconds": 86400, "apiServer": { "audiences": [KUBEADM] } });
+        for (name, audiences, seconds, bound_to, settings, expected) in [
+            ("the default", json!(null), json!(null), json!(null), json!({}), None),
+            ("a day", json!([]), json!(86400), json!(null), json!({}), Some(3600)),
+            ("3607 of a Pod", json!(null), json!(3607), pod.clone(), long.clone(), Some(86400)),
+            (
+                "3607 of a Pod as a validating policy sees it",
+                json!([KUBEADM]),
+                json!(3607),
+                pod.clone(),
+                long.clone(),
+                Some(86400),
+            ),
+            (
+                "the same with the audience named",
+                json!([KUBEADM]),
+                json!(3607),
+                pod.clone(),
+                own.clone(),
+                Some(86400),
+            ),
+            (
+                "3607 of a Pod for another audience",
+                json!(["vault"]),
+                json!(3607),
+                pod.clone(),
+                own.clone(),
+                None,
+            ),
+            (
+                "3607 of a Pod for two audiences",
+                json!([KUBEADM, "vault"]),
+                json!(3607),
+                pod,
+                own,
+                None,
+            ),
+            ("3607 of no Pod", json!(null), json!(3607), json!(null), long.clone(), None),
+            ("3607 of a Secret", json!(null), json!(3607), json!({ "kind": "Secret" }), long, None),
+            (
+                "the strictest of several audiences",
+                json!(["a", "b"]),
+                json!(3600),
+                json!(null),
+                json!({ "audiences": [{ "audience": "b", "maxExpirationSeconds": 900 }] }),
+                Some(900),
+            ),
+        ] {
+            let spec = json!({ "audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": bound_to });
+            let kind = ("authentication.k8s.io", "TokenRequest", "token");
+            let found = check(&RULE, kind, &json!({ "spec": spec }), &settings);
+            let set = found.first().map(|found| found.patches[0].clone());
+            let expected =
+                expected.map(|it: i64| ("spec.expirationSeconds".to_owned(), Some(json!(it))));
+            assert_eq!(set, expected, "{name}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn the_lifetime_of_a_csi_drivers_tokens() {
+        let tokens = json!([{ "audience": "a" }, { "audience": "b", "expirationSeconds": 86400 }]);
+        let driver = json!({ "spec": { "tokenRequests": tokens } });
+        let found = check(&RULE, ("storage.k8s.io", "CSIDriver", ""), &driver, &json!({}));
+        let found: Vec<_> = found.iter().map(|it| (&*it.path, it.remedy)).collect();
+        assert_eq!(found, [("spec.tokenRequests[1].expirationSeconds", "reject")]);
+    }
+
+    #[test]
+    fn the_token_that_will_be_injected_into_a_templates_pods() {
+        let at_token =
+            json!({ "name": "t", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount" });
+        for (name, tweak, expected) in [
+            ("automount switched off", json!({}), false),
+            ("automount not switched off", json!({ "automountServiceAccountToken": null }), true),
+            (
+                "a mount in its place",
+                json!({ "automountServiceAccountToken": null, "containers": [{ "volumeMounts": [at_token] }] }),
+                false,
+            ),
+            (
+                "a mount in its place, in one of two containers",
+                json!({ "automountServiceAccountToken": true, "containers": [{ "volumeMounts": [at_token] }, {}] }),
+                true,
+            ),
+        ] {
+            let found = check_template(&RULE, &tweak, &json!({}));
+            assert_eq!(found.len() == 1, expected, "{name}");
+            for it in found {
+                assert_eq!(it.path, "spec.template.spec.automountServiceAccountToken", "{name}");
+                assert!(it.is_presumed && it.patches.is_empty(), "{name}");
+            }
+            assert!(check_pod(&RULE, &tweak, &json!({})).is_empty(), "{name}, in a Pod");
+        }
     }
 }

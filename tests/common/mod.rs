@@ -6,10 +6,11 @@ use kubewarden_policy_sdk::response::ValidationResponse;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// A captured request, as the file's name and the request of its AdmissionReview.
+/// A captured request: the file's name, the request of its AdmissionReview, and the request's text.
 pub struct Captured {
     pub file: String,
     pub request: Value,
+    pub text: String,
 }
 
 impl Captured {
@@ -17,7 +18,9 @@ impl Captured {
         let json = std::fs::read_to_string(path).unwrap();
         let mut review: Value = serde_json::from_str(&json).unwrap();
         let file = path.file_stem().unwrap().to_string_lossy().into_owned();
-        Self { file, request: review["request"].take() }
+        let (_, text) = json.trim().split_once("\"request\":").unwrap();
+        let text = text.strip_suffix('}').unwrap().to_owned();
+        Self { file, request: review["request"].take(), text }
     }
 
     /// One of `tests/data/special`.
@@ -45,6 +48,19 @@ fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
 }
 
+/// The JSON files of a folder of `tests/data`, as their names and what `read` makes of each.
+pub fn load_all<T>(folder: &str, read: fn(&str) -> T) -> Vec<(String, T)> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(data().join(folder))
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .collect();
+    files.sort();
+    let name = |path: &Path| path.file_stem().unwrap().to_string_lossy().into_owned();
+    let file = |path: &PathBuf| (name(path), read(&std::fs::read_to_string(path).unwrap()));
+    files.iter().map(file).collect()
+}
+
 /// The payload as policy-server writes it.
 pub fn payload(request: &Value, settings: &Value) -> String {
     json!({ "request": request, "settings": settings }).to_string()
@@ -58,7 +74,7 @@ pub fn ask(request: &Value, settings: &Value) -> ValidationResponse {
 /// Asks the policy with any bytes.
 pub fn ask_text(payload: &[u8]) -> ValidationResponse {
     let answer = bound_service_account_tokens::validate(payload).expect("an answer, always");
-    serde_json::from_slice(&answer).expect("an answer that policy-server reads")
+    serde_json::from_slice(&answer).expect("an answer that policy-server can decode")
 }
 
 /// The request to create a Pod.

@@ -4,8 +4,6 @@
 
 use anyhow::{Context, Result};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use k8s_openapi::api::authentication::v1::UserInfo;
-use kubewarden_policy_sdk::response::ValidationResponse;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -30,7 +28,7 @@ pub struct AdmissionRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     namespace: Option<String>,
     operation: String,
-    user_info: UserInfo,
+    user_info: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub object: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,6 +82,24 @@ impl AdmissionRequest {
     }
 }
 
+/// What a policy answers.
+#[derive(Deserialize)]
+pub struct Answer {
+    accepted: bool,
+    message: Option<String>,
+    code: Option<u16>,
+    mutated_object: Option<Value>,
+    audit_annotations: Option<BTreeMap<String, String>>,
+    warnings: Option<Vec<String>>,
+}
+
+/// What a policy answers about its settings.
+#[derive(Deserialize)]
+pub struct SettingsAnswer {
+    pub valid: bool,
+    pub message: Option<String>,
+}
+
 /// What the API server is told.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -111,15 +127,9 @@ pub struct Status {
 
 impl AdmissionResponse {
     /// Makes of the policy's answer what policy-server makes of it.
-    pub fn new(request: &AdmissionRequest, answer: ValidationResponse) -> Result<Self> {
-        let ValidationResponse {
-            accepted,
-            message,
-            code,
-            mutated_object,
-            audit_annotations,
-            warnings,
-        } = answer;
+    pub fn new(request: &AdmissionRequest, answer: Answer) -> Result<Self> {
+        let Answer { accepted, message, code, mutated_object, audit_annotations, warnings } =
+            answer;
         let patch = match (&request.object, mutated_object) {
             (_, None) => None,
             (Some(object), Some(mutated)) => {
@@ -135,7 +145,7 @@ impl AdmissionResponse {
             patch_type: patch.as_ref().map(|_| "JSONPatch"),
             patch: patch.map(|patch| STANDARD.encode(patch)),
             status,
-            audit_annotations: audit_annotations.map(BTreeMap::from_iter),
+            audit_annotations,
             warnings,
         })
     }

@@ -4,7 +4,6 @@
 use crate::host::Module;
 use crate::section::{SECTION, section};
 use anyhow::{Context, Result, bail, ensure};
-use kubewarden_policy_sdk::metadata::ProtocolVersion;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -42,7 +41,7 @@ pub struct Args {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Metadata {
-    protocol_version: Option<ProtocolVersion>,
+    protocol_version: Option<String>,
     pub rules: Vec<Rule>,
     #[serde(default)]
     annotations: BTreeMap<String, String>,
@@ -113,7 +112,7 @@ impl Metadata {
     pub fn load(path: &Path) -> Result<Self> {
         let yaml = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read {}", path.display()))?;
-        let metadata: Self = serde_yaml::from_str(&yaml)
+        let metadata: Self = yaml_serde::from_str(&yaml)
             .with_context(|| format!("{} is no metadata", path.display()))?;
         metadata.check().with_context(|| format!("{} is incomplete", path.display()))?;
         Ok(metadata)
@@ -194,9 +193,9 @@ mod tests {
 
         let written: Value = serde_json::from_slice(section(&wasm).unwrap().unwrap()).unwrap();
         let yaml = std::fs::read_to_string(&file).unwrap();
-        let mut expected: Value = serde_yaml::from_str(&yaml).unwrap();
+        let mut expected: Value = yaml_serde::from_str(&yaml).unwrap();
         expected["annotations"]["usage"] = "# a\n\"b\"".into();
-        // The module says which protocol it speaks; here nobody asked one.
+        // The module says which protocol it speaks; no module is asked here.
         expected["protocolVersion"] = Value::Null;
         assert_eq!(written, expected);
     }
@@ -220,14 +219,14 @@ mod tests {
             ),
             (yaml(rule, ""), "annotations: without io.kubewarden.policy.title, "),
         ] {
-            let metadata: Metadata = serde_yaml::from_str(&yaml).unwrap();
+            let metadata: Metadata = yaml_serde::from_str(&yaml).unwrap();
             let error = metadata.check().unwrap_err().to_string();
             assert!(error.contains(expected), "{yaml}: {error}");
         }
-        let complete: Metadata = serde_yaml::from_str(&yaml(rule, &all)).unwrap();
+        let complete: Metadata = yaml_serde::from_str(&yaml(rule, &all)).unwrap();
         complete.check().unwrap();
         assert!(
-            serde_yaml::from_str::<Metadata>(&yaml(rule, &all).replace("mutating", "mutates"))
+            yaml_serde::from_str::<Metadata>(&yaml(rule, &all).replace("mutating", "mutates"))
                 .is_err()
         );
     }

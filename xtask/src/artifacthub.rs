@@ -3,13 +3,13 @@
 //! (`crates/policy-evaluator/src/policy_artifacthub.rs` in kubewarden/kubewarden-controller).
 
 use crate::annotate::Metadata;
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use k8s_openapi::jiff::Timestamp;
+use anyhow::{Context, Result, bail, ensure};
+use humantime::format_rfc3339_seconds;
 use serde::Serialize;
-use serde_yaml::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::UNIX_EPOCH;
+use std::time::SystemTime;
+use yaml_serde::Value;
 
 /// The comment that kwctl writes first, the blank at its end included.
 const HEADER: &str = "# Kubewarden Artifacthub Package config
@@ -85,20 +85,19 @@ pub fn artifacthub(args: &Args) -> Result<()> {
         return Ok(());
     }
     ensure!(!args.check, "{} is stale: run 'cargo xtask artifacthub'", args.output_path.display());
-    let now = UNIX_EPOCH.elapsed()?.as_secs().try_into()?;
-    let now = Timestamp::from_second(now).map_err(|e| anyhow!("the clock: {e}"))?;
-    let new = file(&metadata, &questions, now.to_string())?;
+    let now = format_rfc3339_seconds(SystemTime::now()).to_string();
+    let new = file(&metadata, &questions, now)?;
     std::fs::write(&args.output_path, new)
         .with_context(|| format!("cannot write {}", args.output_path.display()))
 }
 
 fn created_at(file: &str) -> Option<String> {
-    let file: Value = serde_yaml::from_str(file).ok()?;
+    let file: Value = yaml_serde::from_str(file).ok()?;
     Some(file.get("createdAt")?.as_str()?.to_owned())
 }
 
 fn file(metadata: &Metadata, questions: &str, created_at: String) -> Result<String> {
-    let yaml = serde_yaml::to_string(&package(metadata, questions, created_at)?)?;
+    let yaml = yaml_serde::to_string(&package(metadata, questions, created_at)?)?;
     Ok(format!("{HEADER}\n{yaml}"))
 }
 
@@ -137,10 +136,10 @@ fn annotations(metadata: &Metadata, questions: &str) -> Result<BTreeMap<&'static
     let mut annotations = BTreeMap::from([
         ("kubewarden/mutation", metadata.mutating.to_string()),
         ("kubewarden/questions-ui", questions.to_owned()),
-        ("kubewarden/rules", serde_yaml::to_string(&metadata.rules)?),
+        ("kubewarden/rules", yaml_serde::to_string(&metadata.rules)?),
     ]);
     if !metadata.context_aware_resources.is_empty() {
-        let resources = serde_yaml::to_string(&metadata.context_aware_resources)?;
+        let resources = yaml_serde::to_string(&metadata.context_aware_resources)?;
         annotations.insert("kubewarden/contextAwareResources", resources);
     }
     if let Some(resources) = metadata.annotation("io.artifacthub.resources") {

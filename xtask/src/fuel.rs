@@ -2,17 +2,15 @@
 //! one call. wasmtime takes one unit of fuel for each instruction, so the count is the same on
 //! every machine.
 
+use crate::host;
 use anyhow::{Context, Result, anyhow};
 use std::path::Path;
-use std::time::{Duration, Instant};
-use wasmtime::{Caller, Config, Engine, Extern, Linker, Memory, Module, Store};
+use wasmtime::{Caller, Engine, Extern, Linker, Memory, Module, Store};
 
 /// A module, compiled with a counter in it.
 pub struct Counted {
     engine: Engine,
     module: Module,
-    /// How long the host took to compile it.
-    pub compile_time: Duration,
     /// Its size in bytes.
     pub size: usize,
 }
@@ -41,22 +39,11 @@ impl Counted {
     pub fn load(path: &Path) -> Result<Self> {
         let wasm =
             std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let mut config = Config::new();
+        let mut config = host::config()?;
         config.consume_fuel(true);
         let engine = Engine::new(&config)?;
-        let start = Instant::now();
         let module = Module::new(&engine, &wasm)?;
-        Ok(Self { engine, module, compile_time: start.elapsed(), size: wasm.len() })
-    }
-
-    /// Compiles the module's file several times, and keeps the shortest time: what else the
-    /// machine does can only make it longer.
-    pub fn load_timed(path: &Path) -> Result<Self> {
-        let mut module = Self::load(path)?;
-        for _ in 0..2 {
-            module.compile_time = module.compile_time.min(Self::load(path)?.compile_time);
-        }
-        Ok(module)
+        Ok(Self { engine, module, size: wasm.len() })
     }
 
     /// Calls `validate` in a new instance.

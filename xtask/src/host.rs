@@ -6,7 +6,22 @@ use serde::de::DeserializeOwned;
 use std::path::Path;
 use std::sync::Mutex;
 use wapc::WapcHost;
+use wasmtime::{Cache, CacheConfig, Config, Engine, OptLevel};
 use wasmtime_provider::WasmtimeEngineProviderBuilder;
+
+/// Where compiled modules are kept, so that only the first run of a module compiles it.
+const CACHE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/wasmtime-cache");
+
+/// An engine that compiles fast: a module is called a few times only, and this helper's own compiler
+/// is built without optimisation.
+pub fn config() -> Result<Config> {
+    let mut config = Config::new();
+    config.cranelift_opt_level(OptLevel::None);
+    let mut cache = CacheConfig::new();
+    cache.with_directory(CACHE);
+    config.cache(Some(Cache::new(cache)?));
+    Ok(config)
+}
 
 /// A module, instantiated.
 pub struct Module(WapcHost);
@@ -18,6 +33,7 @@ impl Module {
         let bytes =
             std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let engine = WasmtimeEngineProviderBuilder::new()
+            .engine(Engine::new(&config()?)?)
             .module_bytes(&bytes)
             .build()
             .with_context(|| format!("{} is not a module we can run", path.display()))?;

@@ -18,6 +18,7 @@ use std::process::ExitCode;
 
 #[derive(Parser)]
 #[command(about = "Runs and annotates the policy's module, as kwctl does")]
+#[command(version = concat!(env!("CARGO_PKG_VERSION"), ", the project's stand-in for kwctl"))]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -53,8 +54,8 @@ struct Rest {
 }
 
 impl Rest {
-    /// Runs `xtask-registry`, which is a program of its own: a minute of dependencies that nobody
-    /// needs who only wants to try the policy.
+    /// Runs `xtask-registry`, which is a program of its own: its dependencies take a minute to build,
+    /// and trying the policy needs none of them.
     fn run(self, command: &str) -> anyhow::Result<ExitCode> {
         let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
         let status = std::process::Command::new(cargo)

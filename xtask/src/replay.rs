@@ -2,7 +2,6 @@
 //! cluster, and what it was told.
 
 use anyhow::{Context, Result};
-use kubewarden_policy_sdk::host_capabilities::kubernetes::GetResourceRequest;
 use serde::Deserialize;
 use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
@@ -20,16 +19,20 @@ enum Response {
     Error { message: String },
 }
 
+/// What a policy asks of the cluster.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 enum Request {
-    KubernetesGetResource {
-        api_version: String,
-        kind: String,
-        name: String,
-        namespace: Option<String>,
-        disable_cache: bool,
-        field_masks: Option<BTreeSet<String>>,
-    },
+    KubernetesGetResource(GetResource),
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+struct GetResource {
+    api_version: String,
+    kind: String,
+    name: String,
+    namespace: Option<String>,
+    disable_cache: bool,
+    field_masks: Option<BTreeSet<String>>,
 }
 
 /// Recorded exchanges, in the order in which they have to come.
@@ -41,7 +44,7 @@ impl Replay {
         let file = std::fs::File::open(path).with_context(|| {
             format!("Cannot open host capabilities interactions file {}", path.display())
         })?;
-        let exchanges = serde_yaml::from_reader(file)
+        let exchanges = yaml_serde::from_reader(file)
             .with_context(|| format!("cannot deserialize contents of {}", path.display()))?;
         Ok(Self(exchanges))
     }
@@ -56,11 +59,10 @@ impl Replay {
         if (namespace, operation) != ("kubernetes", "get_resource") {
             return Err(format!("{namespace}/{operation} is not replayed"));
         }
-        let asked: GetResourceRequest =
-            serde_json::from_slice(payload).map_err(|e| e.to_string())?;
+        let asked = serde_json::from_slice(payload).map_err(|e| e.to_string())?;
+        let asked = Request::KubernetesGetResource(asked);
         let exchange = self.0.pop_front().ok_or("the list of recorded responses is empty")?;
-        let recorded = serde_yaml::from_str(&exchange.request).map_err(|e| e.to_string())?;
-        let asked = Request::from(asked);
+        let recorded = yaml_serde::from_str(&exchange.request).map_err(|e| e.to_string())?;
         if asked != recorded {
             return Err(format!(
                 "Replay error: unexpected request. Was expecting {recorded:?}, got {asked:?} instead"
@@ -69,21 +71,6 @@ impl Replay {
         match exchange.response {
             Response::Success { payload } => Ok(payload.into_bytes()),
             Response::Error { message } => Err(message),
-        }
-    }
-}
-
-impl From<GetResourceRequest> for Request {
-    fn from(asked: GetResourceRequest) -> Self {
-        let GetResourceRequest { api_version, kind, name, namespace, disable_cache, field_masks } =
-            asked;
-        Self::KubernetesGetResource {
-            api_version,
-            kind,
-            name,
-            namespace,
-            disable_cache,
-            field_masks,
         }
     }
 }

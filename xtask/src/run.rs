@@ -1,11 +1,10 @@
 //! `cargo xtask run`
 
-use crate::admission::{AdmissionRequest, AdmissionResponse};
+use crate::admission::{AdmissionRequest, AdmissionResponse, Answer, SettingsAnswer};
 use crate::explain::explain;
 use crate::host::Module;
 use crate::replay::Replay;
 use anyhow::{Context, Result, bail};
-use kubewarden_policy_sdk::{response::ValidationResponse, settings::SettingsValidationResponse};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -41,7 +40,7 @@ impl Args {
         let Some(path) = &self.settings_path else { return Ok(json!({})) };
         let yaml = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read {}", path.display()))?;
-        serde_yaml::from_str(&yaml).with_context(|| format!("{} is not YAML", path.display()))
+        yaml_serde::from_str(&yaml).with_context(|| format!("{} is not YAML", path.display()))
     }
 }
 
@@ -54,12 +53,11 @@ pub fn run(args: &Args) -> Result<()> {
     let replay = replay.transpose()?.filter(|_| args.allow_context_aware);
     let module = Module::load(&args.policy, replay)?;
 
-    let checked: SettingsValidationResponse =
-        module.call("validate_settings", &settings.to_string())?;
+    let checked: SettingsAnswer = module.call("validate_settings", &settings.to_string())?;
     if !checked.valid {
         bail!("Provided settings are not valid: {}", checked.message.unwrap_or_default());
     }
-    let answer: ValidationResponse = module.call("validate", &request.payload(&settings))?;
+    let answer: Answer = module.call("validate", &request.payload(&settings))?;
     let response = AdmissionResponse::new(&request, answer)?;
     if args.explain {
         print!("{}", explain(&request, &response)?);

@@ -1,5 +1,5 @@
 //! The baseline of the benchmark: reads the request and its Pod into typed structs, as most
-//! policies do, and mutates by writing the Pod anew.
+//! policies do, and mutates by writing the whole Pod again.
 
 use k8s_openapi::api::core::v1::{Pod, PodSecurityContext};
 use kubewarden_policy_sdk::request::ValidationRequest;
@@ -44,10 +44,10 @@ pub fn validate(payload: &[u8]) -> CallResult {
         return accept_request();
     }
     let mut pod: Pod = serde_json::from_value(request.request.object)?;
-    if mend(&mut pod) { mutate_request(serde_json::to_value(pod)?) } else { accept_request() }
+    if mutate(&mut pod) { mutate_request(serde_json::to_value(pod)?) } else { accept_request() }
 }
 
-fn mend(pod: &mut Pod) -> bool {
+fn mutate(pod: &mut Pod) -> bool {
     let Some(spec) = &mut pod.spec else { return false };
     let mut changed = false;
     let volumes = spec.volumes.iter_mut().flatten();

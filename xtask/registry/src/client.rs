@@ -84,7 +84,7 @@ impl Registry {
     }
 }
 
-/// What `docker login` wrote for a registry; nobody needs to have done that.
+/// What `docker login` wrote for a registry, if anything.
 fn credentials(registry: &str) -> Result<RegistryAuth> {
     match get_credential(registry) {
         Ok(DockerCredential::UsernamePassword(name, password)) => {

@@ -1,0 +1,199 @@
+//! What serde's derive leaves open: text that borrows from the payload, objects that are objects,
+//! and the field at which decoding failed.
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use std::borrow::{Borrow, Cow};
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+/// Text that borrows from the payload unless it has escapes in it. In an `Option` or a list a
+/// plain `Cow` would always be copied.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&'static str> for Text<'_> {
+    fn from(text: &'static str) -> Self {
+        Self(Cow::Borrowed(text))
+    }
+}
+
+impl Borrow<str> for Text<'_> {
+    fn borrow(&self) -> &str {
+        self
+    }
+}
+
+/// A struct that is decoded from a JSON object only. serde's derive would take an array as well,
+/// with the fields in their order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Object<T>(pub T);
+
+impl<T> Deref for Object<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
+/// A field that can't be decoded.
+#[derive(Debug, PartialEq, Eq)]
+pub struct DecodeError {
+    /// The field; `None` for text that isn't JSON.
+    pub path: Option<String>,
+    /// What serde says about it.
+    pub message: String,
+}
+
+impl DecodeError {
+    /// Finds the field in the JSON text at which serde_json gave up.
+    pub fn new(json: &str, error: &serde_json::Error) -> Self {
+        let message = error.to_string();
+        if !error.is_data() {
+            return Self { path: None, message };
+        }
+        let lines = json.split_inclusive('\n').take(error.line().saturating_sub(1));
+        let read = lines.map(str::len).sum::<usize>() + error.column();
+        let path = path_at(json.as_bytes().get(..read).unwrap_or(json.as_bytes()));
+        let end = message.rfind(" at line ").unwrap_or(message.len());
+        Self { path, message: message[..end].to_owned() }
+    }
+}
+
+/// The path of the value at which a valid beginning of a JSON text ends.
+fn path_at(json: &[u8]) -> Option<String> {
+    // What is open: the path of the object or list, and the index in a list.
+    let mut open: Vec<(String, Option<usize>)> = Vec::new();
+    let mut path = String::new();
+    let mut is_key = false;
+    let mut i = 0;
+    while let Some(byte) = json.get(i) {
+        i += 1;
+        match byte {
+            b'{' | b'[' => {
+                let index = if *byte == b'[' { Some(0) } else { None };
+                open.push((path.clone(), index));
+                is_key = index.is_none();
+                path += if is_key { "" } else { "[0]" };
+            }
+            b'}' | b']' => (path, _) = open.pop()?,
+            b',' => match open.last_mut()? {
+                (list, Some(index)) => {
+                    *index += 1;
+                    path = format!("{list}[{index}]");
+                }
+                (_, None) => is_key = true,
+            },
+            b'"' => {
+                let start = i - 1;
+                while *json.get(i)? != b'"' {
+                    i += if json[i] == b'\\' { 2 } else { 1 };
+                }
+                i += 1;
+                if is_key {
+                    let key: String = serde_json::from_slice(&json[start..i]).ok()?;
+                    let (object, _) = open.last()?;
+                    path = if object.is_empty() { key } else { format!("{object}.{key}") };
+                    is_key = false;
+                }
+            }
+            _ => {}
+        }
+    }
+    Some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[derive(Debug, Deserialize)]
+    #[allow(dead_code, reason = "only whether it can be decoded counts")]
+    struct Sample<'a> {
+        #[serde(borrow)]
+        text: Option<Text<'a>>,
+        number: Option<i64>,
+        list: Option<Vec<Object<Sample<'a>>>>,
+        map: Option<BTreeMap<Text<'a>, Object<Sample<'a>>>>,
+    }
+
+    #[test]
+    fn the_path_of_a_decode_error() {
+        for (name, json, path) in [
+            ("an array for the object", "[]", ""),
+            ("text for the object", r#""x""#, ""),
+            ("text for a number", r#"{"number":"1"}"#, "number"),
+            ("a number for text", r#"{"x":[{"text":1}],"text":1}"#, "text"),
+            ("a number that is too large", r#"{"number":10000000000000000000}"#, "number"),
+            ("a fraction", "{\n  \"number\": 1.5\n}", "number"),
+            ("an object for a list", r#"{"list":{}}"#, "list"),
+            ("text in a list", r#"{"list":[{},{"text":"a,]}\"{["},"b"]}"#, "list[2]"),
+            ("an array in a list", r#"{"list":[{"list":[]},[]]}"#, "list[1]"),
+            (
+                "a field of an element",
+                r#"{"list":[{"x":[1,2]},{"number":true}]}"#,
+                "list[1].number",
+            ),
+            ("a value of a map", r#"{"map":{"a":{},"b.c/d":3}}"#, "map.b.c/d"),
+            ("a key with escapes", r#"{"map":{"\u0061":3}}"#, "map.a"),
+            ("a duplicate", r#"{"list":[{}],"text":"x","list":[]}"#, "list"),
+            ("a duplicate in an element", r#"{"list":[{"text":"x","text":"x"}]}"#, "list[0].text"),
+        ] {
+            let error = serde_json::from_str::<Object<Sample>>(json).expect_err(name);
+            let error = DecodeError::new(json, &error);
+            assert_eq!(error.path.as_deref(), Some(path), "{name}: {}", error.message);
+            assert!(!error.message.contains(" at line "), "{name}: {}", error.message);
+        }
+    }
+
+    #[test]
+    fn text_that_is_not_json_has_no_path() {
+        for json in ["", "{", r#"{"text":"#, r#"{"text":"a\"#, "x"] {
+            let error = serde_json::from_str::<Object<Sample>>(json).expect_err(json);
+            let error = DecodeError::new(json, &error);
+            assert_eq!(error.path, None, "{json}");
+            assert!(error.message.contains(" at line "), "{json}: {}", error.message);
+        }
+    }
+
+    #[test]
+    fn text_borrows_unless_it_has_escapes() {
+        let sample: Object<Sample> = serde_json::from_str(r#"{"text":"plain"}"#).unwrap();
+        assert!(matches!(sample.text, Some(Text(Cow::Borrowed("plain")))));
+        let sample: Object<Sample> = serde_json::from_str(r#"{"text":"\n"}"#).unwrap();
+        assert!(matches!(&sample.text, Some(Text(Cow::Owned(text))) if text == "\n"));
+    }
+}

@@ -1,0 +1,94 @@
+//! The path of a field in an object, as in apimachinery's `field.Path`: `spec.volumes[2].projected`.
+
+use std::fmt;
+
+/// A path, from the object. Paths are ordered as people read them: `volumes[2]` comes before
+/// `volumes[10]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FieldPath(Vec<Segment>);
+
+/// One step of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Segment {
+    /// An element of a list.
+    Index(usize),
+    /// A field of an object.
+    Name(&'static str),
+}
+
+impl FieldPath {
+    /// The path of a field by the names that lead to it.
+    pub fn new(names: &[&'static str]) -> Self {
+        Self(names.iter().map(|name| Segment::Name(name)).collect())
+    }
+
+    /// The path of a field of the object at this path.
+    pub fn child(&self, name: &'static str) -> Self {
+        self.with(Segment::Name(name))
+    }
+
+    /// The path of an element of the list at this path.
+    pub fn index(&self, index: usize) -> Self {
+        self.with(Segment::Index(index))
+    }
+
+    /// The path of what is at a path from here.
+    pub fn join(&self, path: &Self) -> Self {
+        Self([&*self.0, &*path.0].concat())
+    }
+
+    fn with(&self, segment: Segment) -> Self {
+        Self([&*self.0, &[segment]].concat())
+    }
+
+    /// The path of the object or list that the field is in.
+    pub fn parent(&self) -> Self {
+        Self(self.0.split_last().map_or(Vec::new(), |(_, parent)| parent.to_vec()))
+    }
+
+    pub fn segments(&self) -> &[Segment] {
+        &self.0
+    }
+}
+
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("object");
+        }
+        for (i, segment) in self.0.iter().enumerate() {
+            match segment {
+                Segment::Index(index) => write!(f, "[{index}]")?,
+                Segment::Name(name) if i == 0 => f.write_str(name)?,
+                Segment::Name(name) => write!(f, ".{name}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FieldPath;
+
+    #[test]
+    fn paths_are_written_as_kubernetes_writes_them() {
+        let volume = FieldPath::new(&["spec", "volumes"]).index(2);
+        for (path, expected) in [
+            (FieldPath::default(), "object"),
+            (volume.child("projected"), "spec.volumes[2].projected"),
+            (volume.parent(), "spec.volumes"),
+        ] {
+            assert_eq!(path.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn indices_are_ordered_by_number() {
+        let volumes = FieldPath::new(&["spec", "volumes"]);
+        let mut paths = [volumes.index(10), volumes.index(2), volumes];
+        paths.sort();
+        let paths = paths.map(|path| path.to_string());
+        assert_eq!(paths, ["spec.volumes", "spec.volumes[2]", "spec.volumes[10]"]);
+    }
+}

@@ -1,0 +1,137 @@
+//! One request from the payload to the answer.
+
+use crate::cluster::{GetResource, Secrets};
+use crate::decode::DecodeError;
+use crate::field_path::FieldPath;
+use crate::message::{required, warning};
+use crate::objects::{KubernetesObject, text};
+use crate::patch::{self, Patches};
+use crate::request::{AdmissionRequest, Payload, Subject};
+use crate::response::{AuditAnnotations, Response};
+use crate::review::Review;
+use crate::rule::Context;
+use crate::rules;
+use crate::settings::{Mode, Settings};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::fmt::Display;
+use wapc_guest::CallResult;
+
+/// Answers a payload.
+///
+/// # Errors
+/// Never for what the payload holds.
+pub fn validate(payload: &[u8], get_resource: GetResource) -> CallResult {
+    let response = match std::str::from_utf8(payload) {
+        Ok(json) => answer(json, get_resource),
+        Err(e) => Response::decode_error(format!("request: Invalid value: {e}")),
+    };
+    Ok(serde_json::to_vec(&response)?)
+}
+
+fn answer(json: &str, get_resource: GetResource) -> Response {
+    let (response, request) = match Payload::decode(json) {
+        Ok(Payload { request, settings }) => {
+            (decide(json, &request, settings, get_resource), Some(request))
+        }
+        Err(_) if is_about_another_object(json) => (Response::accept(), None),
+        Err(DecodeError { path, message }) => {
+            let path = path.unwrap_or_default();
+            (Response::decode_error(format!("{path}: Invalid value: {message}")), None)
+        }
+    };
+    response.log(request.as_deref());
+    response
+}
+
+/// True for a request that no rule is about. Its object may hold anything.
+fn is_about_another_object(json: &str) -> bool {
+    let Ok(mut payload) = serde_json::from_slice::<Value>(json.as_bytes()) else { return false };
+    if let Some(object) = payload.pointer_mut("/request/object") {
+        object.take();
+    }
+    let header = serde_json::to_string(&payload).unwrap_or_default();
+    Payload::decode(&header).is_ok_and(|Payload { request, .. }| {
+        request.missing_field().is_none() && request.subject().is_none()
+    })
+}
+
+fn decide(
+    json: &str,
+    request: &AdmissionRequest,
+    settings: Option<&RawValue>,
+    get_resource: GetResource,
+) -> Response {
+    if let Some(field) = request.missing_field() {
+        return missing(format!("request.{field}"));
+    }
+    let Some(subject) = request.subject() else { return Response::accept() };
+    let namespace = text(request.namespace.as_ref());
+    let mut settings = match Settings::read(settings.map_or("{}", RawValue::get)) {
+        Ok(settings) => settings.for_namespace(namespace),
+        Err(e) => return Response::decode_error(format!("settings: Invalid value: {e}")),
+    };
+    let account = request.service_account(subject);
+    if settings.exempts(namespace, account.as_deref()) {
+        return Response::accept();
+    }
+    if let Some(response) = opted_out(request, &settings) {
+        return response;
+    }
+    if request.is_audit() {
+        // The scanner would report what is mutated, or warned of, as compliant.
+        settings.mode = Mode::Reject;
+    }
+    let review = match Review::new(subject, request) {
+        Ok(review) => review,
+        Err(path) => return missing(path),
+    };
+    let secrets = Secrets::new(get_resource, namespace);
+    let violations = rules::check(&review, &Context { settings: &settings, secrets: &secrets });
+    let is_mirror =
+        || subject == Subject::Pod && request.pod().is_some_and(KubernetesObject::is_mirror);
+    if violations.is_empty() || is_mirror() || is_unchanged(json, request, subject) {
+        return Response::accept();
+    }
+    let (response, patches) = Response::new(settings.mode, subject, violations);
+    if patches.is_empty() { response } else { mutated(json, response, patches) }
+}
+
+fn mutated(json: &str, response: Response, patches: Patches) -> Response {
+    match patch::apply(json, &FieldPath::new(&["request", "object"]), patches) {
+        Ok(object) => Response { mutated_object: Some(object), ..response },
+        Err(e) => Response::decode_error(format!("object: Internal error: {e}")),
+    }
+}
+
+fn missing(path: impl Display) -> Response {
+    let message = required("there is nothing to look at without it");
+    Response::decode_error(format!("{path}: {message}"))
+}
+
+/// A Pod, or a template, takes itself out with an annotation.
+fn opted_out(request: &AdmissionRequest, settings: &Settings) -> Option<Response> {
+    let key = settings.opt_out_annotation.as_ref()?;
+    if request.pod()?.annotation(key)? != "true" {
+        return None;
+    }
+    let path = FieldPath::new(request.pod_path()).child("metadata").child("annotations");
+    let text = format!("{path}[{key}]: is \"true\", so that tokens are not checked");
+    let opt_out = Some(key.clone());
+    let audit_annotations = Some(AuditAnnotations { opt_out, ..AuditAnnotations::default() });
+    Some(Response { warnings: vec![warning(text)], audit_annotations, ..Response::accept() })
+}
+
+/// True for an update that leaves alone what the rules are about. A rejection would keep old
+/// objects from being scaled, labelled and deleted.
+fn is_unchanged(json: &str, request: &AdmissionRequest, subject: Subject) -> bool {
+    let path = match subject {
+        Subject::Template => request.pod_path(),
+        Subject::CsiDriver => &["spec", "tokenRequests"],
+        _ => return false,
+    };
+    let Ok(payload) = serde_json::from_slice::<Value>(json.as_bytes()) else { return false };
+    let [old, new] = ["oldObject", "object"]
+        .map(|object| payload.pointer(&format!("/request/{object}/{}", path.join("/"))));
+    old.is_some() && old == new
+}

@@ -1,0 +1,74 @@
+//! What a rule is: a function from what there is to see to the violations.
+
+use crate::cluster::Secrets;
+use crate::field_path::FieldPath;
+use crate::patch::Patches;
+use crate::review::Review;
+use crate::settings::Settings;
+use std::fmt;
+
+/// A rule of the registry.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    /// The name, in the audit annotation `rules`.
+    pub name: &'static str,
+    pub check: fn(&Review, &Context) -> Vec<Violation>,
+}
+
+/// What a rule knows beside what it sees.
+#[derive(Debug)]
+pub struct Context<'c> {
+    /// The settings for the request's namespace.
+    pub settings: &'c Settings,
+    pub secrets: &'c Secrets<'c>,
+}
+
+/// One violation of a rule.
+#[derive(Debug)]
+pub struct Violation {
+    /// The field, as the client wrote the object.
+    pub path: FieldPath,
+    /// The value, the maximum and the way out, in one of the forms of [`crate::message`].
+    pub message: String,
+    pub remedy: Remedy,
+    /// True for what follows only from the token volume that the API server will inject into the
+    /// Pods of a template. A template doesn't show it, and the service account may switch it off:
+    /// the client is warned, and nothing is rejected.
+    pub is_presumed: bool,
+    /// What mode `mutate` tells the client when it admits the object: what it changed of the
+    /// author's own, what it left as it is and why, and what may break later.
+    pub warnings: Vec<String>,
+}
+
+/// What mode `mutate` does about a violation.
+#[derive(Debug)]
+pub enum Remedy {
+    /// Only the author can fix it: the request is rejected.
+    Reject,
+    /// These fix it.
+    Patch(Patches),
+    /// It could be fixed, but that may break the Pod: it is admitted, with the warnings.
+    Warn,
+    /// It could not be evaluated: the request is rejected in every mode.
+    Error,
+    /// Nothing is violated, but something may break later: the warnings are given in every mode.
+    Notice,
+}
+
+impl Violation {
+    pub fn new(path: FieldPath, message: String, remedy: Remedy) -> Self {
+        Self { path, message, remedy, is_presumed: false, warnings: Vec::new() }
+    }
+
+    /// A warning that isn't about a violation.
+    pub fn notice(path: FieldPath, message: String) -> Self {
+        let warnings = vec![format!("{path}: {message}")];
+        Self { warnings, ..Self::new(path, message, Remedy::Notice) }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}

@@ -1,0 +1,263 @@
+//! What the security contexts of a Pod and its containers say together: a container's own value
+//! comes before the Pod's (`pkg/securitycontext/util.go`, `DetermineEffectiveSecurityContext`).
+
+use crate::decode::Text;
+use crate::objects::{Container, SecurityContext, Spec, elements, text};
+
+/// What a container can do as root, as far as the Pod's spec tells: the image may name a user, or
+/// none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Root {
+    /// It never runs as root.
+    Never,
+    /// It may run as root, but it can't change its groups.
+    WithItsGroups,
+    /// It may run as root and become another user with other groups, as `su` and `gosu` do.
+    WithAnyGroups,
+}
+
+impl Root {
+    /// What a container of the Pod can do.
+    pub fn of(spec: &Spec, container: &Container) -> Self {
+        let non_root = effective(spec, container, |it| it.run_as_non_root);
+        let user = effective(spec, container, |it| it.run_as_user);
+        if non_root == Some(true) || user.is_some_and(|user| user > 0) {
+            return Self::Never;
+        }
+        let own = container.security_context.as_deref();
+        let may_change_groups = own.is_none_or(|it| it.privileged == Some(true) || has_setgid(it));
+        if may_change_groups { Self::WithAnyGroups } else { Self::WithItsGroups }
+    }
+}
+
+/// Whether the container keeps SETGID, which a runtime gives to every container that doesn't drop
+/// it. A capability that is dropped by its name is gone, even if it is added as well.
+fn has_setgid(own: &SecurityContext) -> bool {
+    let Some(capabilities) = &own.capabilities else { return true };
+    let has = |list: &Option<Vec<Text>>, name| {
+        elements(list.as_ref()).iter().any(|capability| is_capability(capability, name))
+    };
+    let is_added = has(&capabilities.add, "SETGID") || has(&capabilities.add, "ALL");
+    !has(&capabilities.drop, "SETGID") && (!has(&capabilities.drop, "ALL") || is_added)
+}
+
+/// Kubernetes' documents write SETGID; runtimes take CAP_SETGID and any case as well.
+fn is_capability(capability: &Text, name: &str) -> bool {
+    let capability = capability.to_ascii_uppercase();
+    capability.strip_prefix("CAP_").unwrap_or(&capability) == name
+}
+
+/// The user that all containers of the Pod set; what an image says doesn't count. The kubelet
+/// then gives the token to that user (`pkg/volume/util/util.go`, `FsUserFrom`).
+pub fn common_user(spec: &Spec) -> Option<i64> {
+    common(spec, |it| it.run_as_user)
+}
+
+/// The group that all containers of the Pod set.
+pub fn common_group(spec: &Spec) -> Option<i64> {
+    common(spec, |it| it.run_as_group)
+}
+
+fn common(spec: &Spec, field: fn(&SecurityContext) -> Option<i64>) -> Option<i64> {
+    let mut values = spec.all_containers().map(|container| effective(spec, container, field));
+    let first = values.next()??;
+    values.all(|value| value == Some(first)).then_some(first)
+}
+
+/// True for a Pod that runs on Windows, where there is no fsGroup. `spec.os` decides, else the
+/// node selector, else that Windows' own options are set.
+pub fn is_windows(spec: &Spec) -> bool {
+    let labels = spec.node_selector.as_ref();
+    let os = text(spec.os.as_ref().and_then(|os| os.name.as_ref()));
+    let os = match os {
+        "" => text(labels.and_then(|labels| labels.os.as_ref().or(labels.beta_os.as_ref()))),
+        os => os,
+    };
+    let mut contexts = spec.all_containers().map(|container| &container.security_context);
+    let has_options = |it: &Option<_>| {
+        it.as_deref().is_some_and(|it: &SecurityContext| it.windows_options.is_some())
+    };
+    os == "windows"
+        || os.is_empty() && (has_options(&spec.security_context) || contexts.any(has_options))
+}
+
+/// A container's own value of a field, or else the Pod's.
+fn effective<T>(
+    spec: &Spec,
+    container: &Container,
+    field: fn(&SecurityContext) -> Option<T>,
+) -> Option<T> {
+    let contexts = [&container.security_context, &spec.security_context];
+    contexts.into_iter().flatten().find_map(|context| field(context))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::Object;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn what_a_container_can_do_as_root() {
+        use Root::{Never, WithAnyGroups, WithItsGroups};
+        let drop = |names: &[&str]| json!({ "capabilities": { "drop": names } });
+        let change =
+            |drop: &[&str], add: &[&str]| json!({ "capabilities": { "drop": drop, "add": add } });
+        for (name, pod, container, expected) in [
+            ("nothing is said", json!(null), json!(null), WithAnyGroups),
+            ("runAsUser 0", json!({}), json!({ "runAsUser": 0 }), WithAnyGroups),
+            ("another runAsUser", json!({}), json!({ "runAsUser": 1 }), Never),
+            ("the Pod's runAsUser", json!({ "runAsUser": 1 }), json!({}), Never),
+            (
+                "root in a Pod of another user",
+                json!({ "runAsUser": 1 }),
+                json!({ "runAsUser": 0 }),
+                WithAnyGroups,
+            ),
+            (
+                "another user in a Pod of root",
+                json!({ "runAsUser": 0 }),
+                json!({ "runAsUser": 1 }),
+                Never,
+            ),
+            ("runAsNonRoot", json!({}), json!({ "runAsNonRoot": true }), Never),
+            ("the Pod's runAsNonRoot", json!({ "runAsNonRoot": true }), json!({}), Never),
+            (
+                "runAsNonRoot switched off",
+                json!({ "runAsNonRoot": true }),
+                json!({ "runAsNonRoot": false }),
+                WithAnyGroups,
+            ),
+            ("SETGID dropped", json!({}), drop(&["NET_RAW", "SETGID"]), WithItsGroups),
+            ("CAP_SETGID dropped", json!({}), drop(&["CAP_SETGID"]), WithItsGroups),
+            ("in small letters", json!({}), drop(&["cap_setgid"]), WithItsGroups),
+            ("ALL dropped", json!({}), drop(&["ALL"]), WithItsGroups),
+            ("CAP_ALL dropped", json!({}), drop(&["CAP_ALL"]), WithItsGroups),
+            ("all dropped", json!({}), drop(&["all"]), WithItsGroups),
+            ("another one dropped", json!({}), drop(&["SETUID", "SETGIDS"]), WithAnyGroups),
+            (
+                "ALL dropped, SETGID added",
+                json!({}),
+                change(&["ALL"], &["CAP_SETGID"]),
+                WithAnyGroups,
+            ),
+            (
+                "ALL dropped, another one added",
+                json!({}),
+                change(&["ALL"], &["SETUID"]),
+                WithItsGroups,
+            ),
+            ("ALL dropped, ALL added", json!({}), change(&["ALL"], &["ALL"]), WithAnyGroups),
+            (
+                "SETGID dropped and added",
+                json!({}),
+                change(&["SETGID"], &["SETGID"]),
+                WithItsGroups,
+            ),
+            ("SETGID dropped, ALL added", json!({}), change(&["SETGID"], &["ALL"]), WithItsGroups),
+            (
+                "ALL dropped, as another user",
+                json!({ "runAsUser": 1 }),
+                change(&["ALL"], &["SETGID"]),
+                Never,
+            ),
+            (
+                "privileged",
+                json!({}),
+                json!({ "privileged": true, "capabilities": { "drop": ["ALL"] } }),
+                WithAnyGroups,
+            ),
+        ] {
+            let spec =
+                json!({ "securityContext": pod, "containers": [{ "securityContext": container }] });
+            let spec = spec.to_string();
+            let spec: Object<Spec> = serde_json::from_str(&spec).unwrap();
+            let container = spec.all_containers().next().unwrap();
+            assert_eq!(Root::of(&spec, container), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn users_and_groups_that_all_containers_share() {
+        let run_as = |id: i64| json!({ "securityContext": { "runAsUser": id, "runAsGroup": id } });
+        let pod = |id: i64| json!({ "runAsUser": id, "runAsGroup": id });
+        let cases: [(&str, Value, Value, Option<i64>); 9] = [
+            ("no containers", pod(3), json!([]), None),
+            ("each its own", json!(null), json!([run_as(3), run_as(3)]), Some(3)),
+            ("root", json!(null), json!([run_as(0)]), Some(0)),
+            ("the Pod's", pod(3), json!([{}, {}]), Some(3)),
+            ("the Pod's and the same", pod(3), json!([{}, run_as(3)]), Some(3)),
+            ("the Pod's and another", pod(3), json!([{}, run_as(4)]), None),
+            ("all others than the Pod's", pod(3), json!([run_as(4), run_as(4)]), Some(4)),
+            ("one doesn't say", json!({}), json!([{}, run_as(3)]), None),
+            ("the second doesn't say", json!({}), json!([run_as(3), {}]), None),
+        ];
+        for (name, security_context, containers, expected) in cases {
+            for list in ["containers", "initContainers", "ephemeralContainers"] {
+                let mut spec = json!({ "securityContext": security_context, list: containers });
+                if list != "containers" && containers.as_array().is_some_and(|them| them.len() > 1)
+                {
+                    // One of them among the main containers, the others in the list.
+                    let mut split = containers.as_array().unwrap().clone();
+                    spec["containers"] = json!([split.remove(0)]);
+                    spec[list] = json!(split);
+                }
+                let spec = spec.to_string();
+                let spec: Object<Spec> = serde_json::from_str(&spec).unwrap();
+                assert_eq!(common_user(&spec), expected, "{name}, {list}");
+                assert_eq!(common_group(&spec), expected, "{name}, {list}");
+            }
+        }
+    }
+
+    #[test]
+    fn pods_that_run_on_windows() {
+        let windows = json!({ "windowsOptions": {} });
+        for (name, spec, expected) in [
+            ("nothing is said", json!({}), false),
+            ("spec.os", json!({ "os": { "name": "windows" } }), true),
+            ("another spec.os", json!({ "os": { "name": "linux" } }), false),
+            (
+                "the node selector",
+                json!({ "nodeSelector": { "kubernetes.io/os": "windows" } }),
+                true,
+            ),
+            (
+                "its old label",
+                json!({ "nodeSelector": { "beta.kubernetes.io/os": "windows" } }),
+                true,
+            ),
+            (
+                "another node selector",
+                json!({ "nodeSelector": { "kubernetes.io/os": "linux" } }),
+                false,
+            ),
+            ("another label", json!({ "nodeSelector": { "os": "windows" } }), false),
+            ("the Pod's windowsOptions", json!({ "securityContext": windows }), true),
+            (
+                "a container's windowsOptions",
+                json!({ "initContainers": [{ "securityContext": windows }] }),
+                true,
+            ),
+            (
+                "windowsOptions of null",
+                json!({ "securityContext": { "windowsOptions": null } }),
+                false,
+            ),
+            (
+                "windowsOptions in a Pod for Linux",
+                json!({ "os": { "name": "linux" }, "securityContext": windows }),
+                false,
+            ),
+            (
+                "windowsOptions on Linux nodes",
+                json!({ "nodeSelector": { "kubernetes.io/os": "linux" }, "securityContext": windows }),
+                false,
+            ),
+        ] {
+            let spec = spec.to_string();
+            let spec: Object<Spec> = serde_json::from_str(&spec).unwrap();
+            assert_eq!(is_windows(&spec), expected, "{name}");
+        }
+    }
+}
