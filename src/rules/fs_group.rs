@@ -56,10 +56,12 @@ fn check(review: &Review, context: &Context) -> Vec<Violation> {
 
 /// The names of the volumes with a token, those among them that a mutation gives one.
 fn token_volumes<'r>(review: &Review<'r>, pod: &PodReview<'r>, context: &Context) -> Vec<&'r str> {
-    let volumes = pod.spec.volumes().iter();
-    let with_token = volumes.filter(|volume| volume.tokens().next().is_some());
-    let with_token = with_token.map(|volume| volume.name());
-    with_token.chain(converted_volumes(review, context)).collect()
+    let converted: Vec<_> = converted_volumes(review, context).collect();
+    let names = pod.spec.volumes().iter().filter_map(|volume| {
+        let holds = volume.tokens().next().is_some() || converted.contains(&volume.name());
+        holds.then(|| volume.name())
+    });
+    names.collect()
 }
 
 fn not_allowed(group: i64, pod: &PodReview, settings: &FsGroup) -> Violation {
