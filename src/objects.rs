@@ -318,6 +318,7 @@ pub struct VolumeProjection<'a> {
     pub config_map: Option<Object<Files<'a>>>,
     #[serde(rename = "downwardAPI")]
     pub downward_api: Option<Object<Files<'a>>>,
+    pub pod_certificate: Option<IgnoredAny>,
 }
 
 /// `ServiceAccountTokenProjection`; and `TokenRequest` of a CSIDriver, which has no path

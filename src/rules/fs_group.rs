@@ -19,6 +19,7 @@ use crate::rule::{Context, Remedy, Rule, Violation};
 use crate::rules::legacy_token::converted_volumes;
 use crate::security_context::{Root, common_group, common_user, is_windows};
 use crate::settings::{CommonUser, FsGroup, GroupRule, Obstacle};
+use std::collections::BTreeSet;
 
 /// The rule.
 pub const RULE: Rule = Rule { name: "fs-group", check };
@@ -56,9 +57,10 @@ fn check(review: &Review, context: &Context) -> Vec<Violation> {
 
 /// The names of the volumes with a token, those among them that a mutation gives one.
 fn token_volumes<'r>(review: &Review<'r>, pod: &PodReview<'r>, context: &Context) -> Vec<&'r str> {
-    let converted: Vec<_> = converted_volumes(review, context).collect();
+    let mut converted = BTreeSet::new();
+    converted.extend(converted_volumes(review, context));
     let names = pod.spec.volumes().iter().filter_map(|volume| {
-        let holds = volume.tokens().next().is_some() || converted.contains(&volume.name());
+        let holds = volume.tokens().next().is_some() || converted.contains(volume.name());
         holds.then(|| volume.name())
     });
     names.collect()
@@ -150,9 +152,17 @@ fn private_volume(pod: &PodReview) -> Option<String> {
     ))
 }
 
-/// What would happen in a container that sees the token, may be root and may change its groups.
+/// What would happen in a container that sees the token, may be root and may change its groups. The
+/// kubelet gives Pod certificates the modes of tokens (`pkg/volume/projected/projected.go`,
+/// `collectData`).
 fn root_container(pod: &PodReview, token_volumes: &[&str]) -> Option<String> {
-    let mounts = token_volumes.iter().flat_map(|volume| pod.mounts_of(volume));
+    let mut names = BTreeSet::new();
+    names.extend(token_volumes.iter().copied());
+    let volumes = pod.spec.volumes().iter().filter(|volume| {
+        let has_certificate = volume.sources().iter().any(|it| it.pod_certificate.is_some());
+        has_certificate || names.contains(volume.name())
+    });
+    let mounts = volumes.flat_map(|volume| pod.mounts_of(volume.name()));
     let with_token = mounts.map(|mount| mount.container);
     let all = pod.spec.all_containers().filter(|_| pod.injects_token);
     let mut containers = with_token.chain(all);
@@ -532,6 +542,19 @@ mod tests {
             assert_eq!(outcome(&with("Leave")), left, "{name}, Leave");
             assert_eq!(outcome(&with("Reject")), rejected, "{name}, Reject");
         }
+    }
+
+    #[test]
+    fn a_container_that_may_lose_a_certificate() {
+        let certificate = json!({ "podCertificate": { "credentialBundlePath": "bundle" } });
+        let volume = json!({ "name": "cert", "projected": { "sources": [certificate] } });
+        let token = token_volume("t", &json!("v"), &json!(3600));
+        let root = json!({ "name": "r", "volumeMounts": [{ "name": "cert", "mountPath": "/c" }] });
+        let tweak = json!({ "volumes": [token, volume], "containers": [root, container(&["t"])] });
+        let with =
+            |choice| check_pod(&RULE, &tweak, &json!({ "fsGroup": { "rootContainers": choice } }));
+        assert_eq!((&*outcome(&with("Set")), &*outcome(&with("Leave"))), ("65534", "warn"));
+        assert!(with("Set")[0].warnings[0].contains("container \"r\""));
     }
 
     #[test]
