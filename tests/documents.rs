@@ -1,5 +1,7 @@
 //! The files that people read say what the program does: examples, form, metadata, README, docs.
 
+mod common;
+
 use bound_service_account_tokens::settings::Settings;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,9 +25,7 @@ fn strings(value: &Value) -> Vec<&str> {
 
 /// What the policy answers, natively.
 fn ask(request: &Value, settings: &Value) -> Value {
-    let payload = json!({ "request": request, "settings": settings }).to_string();
-    let answer = bound_service_account_tokens::validate(payload.as_bytes()).expect("an answer");
-    serde_json::from_slice(&answer).unwrap()
+    serde_json::to_value(common::ask(request, settings)).unwrap()
 }
 
 /// Why the policy refuses these settings, if it does.
@@ -38,8 +38,7 @@ fn refusal(settings: &Value) -> Option<String> {
 
 /// A captured request, without its AdmissionReview.
 fn captured(path: &str) -> Value {
-    let mut review: Value = serde_json::from_str(&read(path)).unwrap();
-    review["request"].take()
+    common::Captured::load(&root().join(path)).request
 }
 
 // ---------------------------------------------------------------------------------------------

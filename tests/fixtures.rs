@@ -4,33 +4,27 @@
 
 mod common;
 
-use common::ask;
+use common::{ask, data, load_all};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
 
-const RULES: [&str; 6] = [
-    "audience",
-    "fs-group",
-    "legacy-token",
-    "legacy-token-secret",
-    "token-lifetime",
-    "token-renewal",
-];
-
-fn load(file: &Path) -> Value {
-    let json = std::fs::read_to_string(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-    serde_json::from_str(&json).unwrap_or_else(|e| panic!("{}: {e}", file.display()))
+/// The rules with fixtures; that each rule has some is a test of the registry.
+fn rules() -> Vec<String> {
+    let folders = std::fs::read_dir(data()).unwrap().map(|folder| folder.unwrap());
+    let rules = folders.filter(|folder| folder.path().join("fail").is_dir());
+    let rules: Vec<_> = rules.map(|it| it.file_name().into_string().unwrap()).collect();
+    assert!(!rules.is_empty(), "no fixtures");
+    rules
 }
 
-/// The fixtures of a rule, without the patches beside them.
-fn fixtures(rule: &str, outcome: &str) -> Vec<PathBuf> {
-    let folder = format!("tests/data/{rule}/{outcome}");
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let files = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
-    let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
-    files.retain(|file| !file.to_string_lossy().ends_with(".patch.json"));
-    assert!(!files.is_empty(), "{}: no fixtures", folder.display());
-    files
+/// The fixtures of a rule and, with names that end in `.patch`, the patches beside them.
+fn files(rule: &str, outcome: &str) -> BTreeMap<String, Value> {
+    let files = load_all(&format!("{rule}/{outcome}"), |json| serde_json::from_str(json).unwrap());
+    files.into_iter().collect()
+}
+
+fn is_fixture(name: &str) -> bool {
+    name.strip_suffix(".patch").is_none()
 }
 
 /// True when the rule reports something: a violation in `reject` mode, or a warning.
@@ -47,10 +41,13 @@ fn is_reported(rule: &str, fixture: &Value) -> bool {
 
 #[test]
 fn fixtures_pass_and_fail() {
-    for rule in RULES {
+    for rule in rules() {
         for (outcome, expected) in [("pass", false), ("fail", true)] {
-            for file in fixtures(rule, outcome) {
-                assert_eq!(is_reported(rule, &load(&file)), expected, "{}", file.display());
+            let mut files = files(&rule, outcome);
+            files.retain(|name, _| is_fixture(name));
+            assert!(!files.is_empty(), "{rule}/{outcome}: no fixtures");
+            for (name, fixture) in &files {
+                assert_eq!(is_reported(&rule, fixture), expected, "{rule}/{outcome}/{name}");
             }
         }
     }
@@ -58,18 +55,19 @@ fn fixtures_pass_and_fail() {
 
 #[test]
 fn what_fails_is_patched_as_expected() {
-    for rule in RULES {
-        for file in fixtures(rule, "fail") {
-            let fixture = load(&file);
+    for rule in rules() {
+        let files = files(&rule, "fail");
+        for (name, fixture) in files.iter().filter(|it| is_fixture(it.0)) {
             let response = ask(&fixture["request"], &fixture["settings"]);
             let object = &fixture["request"]["object"];
             let patch = response.accepted.then(|| {
                 let mutated = response.mutated_object.as_ref().unwrap_or(object);
                 json_patch::diff(object, mutated)
             });
-            let expected = load(&file.with_extension("patch.json"));
+            let expected = files.get(&format!("{name}.patch"));
+            let expected = expected.unwrap_or_else(|| panic!("{rule}/fail/{name}: no patch"));
             let patch = serde_json::to_value(&patch).unwrap();
-            assert_eq!(patch, expected, "{}: {:?}", file.display(), response.message);
+            assert_eq!(patch, *expected, "{rule}/fail/{name}: {:?}", response.message);
         }
     }
 }

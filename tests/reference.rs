@@ -9,7 +9,7 @@ mod generator;
 use common::{Captured, ask, create, path, rejection};
 use generator::Choices;
 use k8s_openapi::api::core::v1::{Container, KeyToPath, Pod, PodSpec, Volume, VolumeMount};
-use k8s_openapi::api::core::v1::{SecretVolumeSource, SecurityContext};
+use k8s_openapi::api::core::v1::{SecretVolumeSource, SecurityContext, VolumeProjection};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -108,8 +108,7 @@ impl Rules {
         fixable: &mut BTreeSet<String>,
         others: &mut BTreeSet<String>,
     ) {
-        let sources = volume.projected.as_ref().and_then(|projected| projected.sources.as_ref());
-        for (j, source) in sources.into_iter().flatten().enumerate() {
+        for (j, source) in sources(volume).iter().enumerate() {
             let Some(token) = &source.service_account_token else { continue };
             let at = format!("spec.volumes[{i}].projected.sources[{j}].serviceAccountToken");
             let audience = token.audience.as_deref().unwrap_or("");
@@ -333,7 +332,7 @@ fn shows_private_file(volume: &Volume) -> bool {
     }
     let Some(projected) = &volume.projected else { return false };
     let default = projected.default_mode;
-    projected.sources.iter().flatten().any(|source| {
+    sources(volume).iter().any(|source| {
         // A token, a certificate, or what these types don't know.
         let whole =
             source.secret.is_none() && source.config_map.is_none() && source.downward_api.is_none();
@@ -349,10 +348,15 @@ fn is_private(mode: Option<i32>) -> bool {
     mode.unwrap_or(0o644) & 0o040 == 0
 }
 
+/// The sources of a projected volume.
+fn sources(volume: &Volume) -> &[VolumeProjection] {
+    let projected = volume.projected.as_ref();
+    projected.and_then(|projected| projected.sources.as_deref()).unwrap_or_default()
+}
+
 /// A projected token, or a legacy one that will be.
 fn holds_token(spec: &PodSpec, volume: &Volume) -> bool {
-    let sources = volume.projected.as_ref().and_then(|projected| projected.sources.as_ref());
-    let mut sources = sources.into_iter().flatten();
+    let mut sources = sources(volume).iter();
     let legacy = volume.secret.as_ref().is_some_and(|secret| {
         is_convertible(spec, &volume.name, secret) && !token_paths(secret).is_empty()
     });
@@ -477,8 +481,7 @@ fn secrets(
     fixable: &mut BTreeSet<String>,
     others: &mut BTreeSet<String>,
 ) {
-    let sources = volume.projected.as_ref().and_then(|projected| projected.sources.as_ref());
-    for (j, source) in sources.into_iter().flatten().enumerate() {
+    for (j, source) in sources(volume).iter().enumerate() {
         let Some(secret) = &source.secret else { continue };
         if is_legacy(spec, &secret.name)
             || is_seen_as_token(spec, &volume.name, secret.items.as_ref())

@@ -44,7 +44,8 @@ impl Captured {
     }
 }
 
-fn data() -> PathBuf {
+/// The folder of the tests' data.
+pub fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
 }
 
