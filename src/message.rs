@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 /// The longest warning, in characters. The API server may cut what is longer
 /// (`staging/src/k8s.io/apiserver/pkg/endpoints/filters/warning.go`, `truncateItemRunes`).
-pub const LONGEST_WARNING: usize = 256;
+const LONGEST_WARNING: usize = 256;
 
 /// The longest text from a request in a message: the longest name that Kubernetes allows.
 const LONGEST_VALUE: usize = 253;

@@ -16,6 +16,9 @@ pub const TOKEN_SECRET: &str = "kubernetes.io/service-account-token";
 /// The annotation of such a Secret that names the service account.
 pub const SERVICE_ACCOUNT_NAME: &str = "kubernetes.io/service-account.name";
 
+/// The mode of a volume's files when nothing is said (`pkg/apis/core/v1/defaults.go`).
+pub const DEFAULT_MODE: i64 = 0o644;
+
 /// A list that may be absent.
 pub type List<T> = Option<Vec<Object<T>>>;
 

@@ -4,7 +4,6 @@ use crate::decode::Text;
 use crate::field_path::{FieldPath, Segment};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use serde_json::Result;
 use serde_json::value::{RawValue, to_raw_value};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,7 +30,7 @@ enum Patched<'a> {
 ///
 /// # Errors
 /// When a path doesn't fit the value.
-pub fn apply(json: &str, at: &FieldPath, patches: Patches) -> Result<Box<RawValue>> {
+pub fn apply(json: &str, at: &FieldPath, patches: Patches) -> serde_json::Result<Box<RawValue>> {
     let patches = patches.into_iter().map(|(path, value)| (at.join(&path), value));
     let patches: Patches = patches.collect();
     let along = Along(patches.iter().map(|it| (it.0.segments(), it.1.as_deref())).collect());
@@ -46,7 +45,7 @@ pub fn apply(json: &str, at: &FieldPath, patches: Patches) -> Result<Box<RawValu
 }
 
 /// The patches of a value with the rest of their paths: what decodes it as [`Patched`].
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Along<'a>(Vec<(&'a [Segment], Option<&'a RawValue>)>);
 
 impl<'a> Along<'a> {
@@ -62,7 +61,7 @@ impl<'a> Along<'a> {
     }
 
     /// A field that is absent, as the patches make it.
-    fn on_absent<E: Error>(&self) -> std::result::Result<Option<Patched<'a>>, E> {
+    fn on_absent<E: Error>(&self) -> Result<Option<Patched<'a>>, E> {
         match &*self.0 {
             [([], value), ..] => Ok(value.map(Patched::Raw)),
             _ => with_absent_fields(BTreeMap::new(), self.by_segment()).map(Some),
@@ -74,7 +73,7 @@ impl<'a> Along<'a> {
 fn with_absent_fields<'a, E: Error>(
     mut fields: BTreeMap<Text<'a>, Patched<'a>>,
     absent: BTreeMap<Segment, Along<'a>>,
-) -> std::result::Result<Patched<'a>, E> {
+) -> Result<Patched<'a>, E> {
     for (segment, along) in absent {
         let Segment::Name(name) = segment else {
             return Err(E::custom("an object has no elements"));
@@ -90,10 +89,7 @@ impl<'de> DeserializeSeed<'de> for Along<'de> {
     /// `None` for a field that is removed.
     type Value = Option<Patched<'de>>;
 
-    fn deserialize<D: Deserializer<'de>>(
-        self,
-        deserializer: D,
-    ) -> std::result::Result<Self::Value, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         match &*self.0 {
             [] => <&RawValue>::deserialize(deserializer).map(|value| Some(Patched::Raw(value))),
             [([], value), ..] => {
@@ -113,21 +109,15 @@ impl<'de> Visitor<'de> for Along<'de> {
     }
 
     /// `null` counts as absent.
-    fn visit_none<E: Error>(self) -> std::result::Result<Self::Value, E> {
+    fn visit_none<E: Error>(self) -> Result<Self::Value, E> {
         self.on_absent()
     }
 
-    fn visit_some<D: Deserializer<'de>>(
-        self,
-        object: D,
-    ) -> std::result::Result<Self::Value, D::Error> {
+    fn visit_some<D: Deserializer<'de>>(self, object: D) -> Result<Self::Value, D::Error> {
         object.deserialize_map(self)
     }
 
-    fn visit_map<A: MapAccess<'de>>(
-        self,
-        mut map: A,
-    ) -> std::result::Result<Self::Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let (mut fields, mut inside) = (BTreeMap::new(), self.by_segment());
         while let Some(name) = map.next_key::<Text>()? {
             let patched =
@@ -140,18 +130,16 @@ impl<'de> Visitor<'de> for Along<'de> {
         with_absent_fields(fields, inside).map(Some)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(
-        self,
-        mut list: A,
-    ) -> std::result::Result<Self::Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         let (mut elements, mut inside) = (Vec::new(), self.by_segment());
         loop {
-            let along = inside.get(&Segment::Index(elements.len())).cloned().unwrap_or_default();
+            let along = inside.remove(&Segment::Index(elements.len())).unwrap_or_default();
             let Some(element) = list.next_element_seed(along)? else { break };
-            inside.remove(&Segment::Index(elements.len()));
             elements.push(element.ok_or_else(|| A::Error::custom("an element can't be removed"))?);
         }
-        if inside.is_empty() {
+        let exists =
+            |path: &[Segment]| matches!(path, [Segment::Index(i), ..] if *i < elements.len());
+        if self.0.iter().all(|(path, _)| exists(path)) {
             return Ok(Some(Patched::List(elements)));
         }
         Err(A::Error::custom("there is no such element"))
@@ -174,7 +162,7 @@ mod tests {
     fn apply_to<const N: usize>(
         object: &str,
         patches: [(FieldPath, Option<Box<RawValue>>); N],
-    ) -> Result<String> {
+    ) -> serde_json::Result<String> {
         let payload = format!(r#"{{"x":[1],"request":{{"object":{object},"y":{{}}}},"z":1}}"#);
         let patched = apply(&payload, &path(&["request", "object"]), patches.into())?;
         Ok(patched.get().to_owned())

@@ -41,6 +41,12 @@ pub struct AuditAnnotations {
     pub violations: Option<String>,
 }
 
+impl AuditAnnotations {
+    fn new(rules: String, violations: String) -> Self {
+        Self { rules: Some(rules), violations: Some(violations), opt_out: None }
+    }
+}
+
 impl Response {
     pub fn accept() -> Self {
         Self { accepted: true, ..Self::default() }
@@ -48,8 +54,7 @@ impl Response {
 
     /// Rejects, in every mode, what can't be decoded.
     pub fn decode_error(message: String) -> Self {
-        let (rules, violations) = (Some("decode".to_owned()), Some(message.clone()));
-        let audit_annotations = Some(AuditAnnotations { rules, violations, opt_out: None });
+        let audit_annotations = Some(AuditAnnotations::new("decode".to_owned(), message.clone()));
         Self { message: Some(message), audit_annotations, ..Self::default() }
     }
 
@@ -87,8 +92,7 @@ impl Response {
         let rules = rules.into_iter().collect::<Vec<_>>().join(",");
         let violations = lines.join("\n");
         let message = (!accepted).then(|| violations.clone());
-        let (rules, violations) = (Some(rules), Some(violations));
-        let audit_annotations = Some(AuditAnnotations { rules, violations, opt_out: None });
+        let audit_annotations = Some(AuditAnnotations::new(rules, violations));
         (Self { accepted, message, audit_annotations, warnings, mutated_object: None }, patches)
     }
 

@@ -263,6 +263,13 @@ impl<'r> Review<'r> {
     }
 }
 
+impl<'r> SecretReference<'r> {
+    /// The volume that consists of the Secret alone.
+    pub fn volume(&self) -> Option<(&'r Volume<'r>, &'r Files<'r>)> {
+        self.files.filter(|(_, files)| files.secret_name.is_some())
+    }
+}
+
 impl<'r> PodReview<'r> {
     /// The path of a mount.
     pub fn path_of(&self, mount: &Mount) -> FieldPath {

@@ -12,7 +12,7 @@
 //! replaced.
 
 use crate::message::{invalid, name, quoted, required};
-use crate::objects::{Files, Volume, VolumeProjection, text};
+use crate::objects::{DEFAULT_MODE, Files, Volume, VolumeProjection, text};
 use crate::patch::{Patches, new_value};
 use crate::review::{Mount, PodReview, Review};
 use crate::rule::{Context, Remedy, Rule, Violation};
@@ -23,9 +23,6 @@ use std::collections::BTreeSet;
 
 /// The rule.
 pub const RULE: Rule = Rule { name: "fs-group", check };
-
-/// The mode of a file when nothing is said (`pkg/apis/core/v1/defaults.go`).
-const DEFAULT_MODE: i64 = 0o644;
 
 /// What a file's mode has that its group may read.
 const GROUP_READ: i64 = 0o040;

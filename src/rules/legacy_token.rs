@@ -15,7 +15,7 @@ use crate::cluster::Holds;
 use crate::decode::Object;
 use crate::message::{forbidden, name, quoted};
 use crate::mount::{is_never_updated, is_seen_as_token};
-use crate::objects::{Files, KeyToPath, Volume, VolumeMount};
+use crate::objects::{DEFAULT_MODE, Files, KeyToPath, Volume, VolumeMount};
 use crate::patch::{Patches, new_value};
 use crate::review::{Review, SecretReference};
 use crate::rule::{Context, Remedy, Rule, Violation};
@@ -35,9 +35,6 @@ const RANDOM: &str = "bcdfghjklmnpqrstvwxz2456789";
 /// (`staging/src/k8s.io/apiserver/pkg/storage/names/generate.go`).
 const RANDOM_LENGTH: usize = 5;
 const LONGEST_BASE: usize = 58;
-
-/// The mode of a Secret's files when nothing is said (`pkg/apis/core/v1/defaults.go`).
-const DEFAULT_MODE: i64 = 0o644;
 
 /// The files of a token Secret; OpenShift's have the fourth.
 const FILES: [&str; 4] = ["token", "ca.crt", "namespace", "service-ca.crt"];
@@ -62,7 +59,7 @@ fn check_reference(
         }
     };
     let message = message(secret, owner.as_deref(), review);
-    let Some(projected) = conversion(secret, review, context) else {
+    let Some(projected) = conversion(secret, owner.as_deref(), review, context) else {
         return Some(Violation::new(path, message, Remedy::Reject));
     };
     let seconds = lifetime(context);
@@ -136,24 +133,25 @@ pub(super) fn converted_volumes<'r>(
     review: &Review<'r>,
     context: &Context,
 ) -> impl Iterator<Item = &'r str> {
-    let has_token = |volume: &ProjectedVolumeSource| {
-        volume.sources.iter().flatten().any(|source| source.service_account_token.is_some())
-    };
-    let converted = review.secrets.iter().filter(move |secret| {
-        conversion(secret, review, context).is_some_and(|volume| has_token(&volume))
-    });
-    converted.filter_map(|secret| Some(secret.files?.0.name()))
+    review.secrets.iter().filter_map(move |secret| {
+        let (volume, _) = secret.volume()?;
+        let Ok(Holds::Token(owner)) = holds(secret, review, context) else { return None };
+        let projected = conversion(secret, owner.as_deref(), review, context)?;
+        let mut sources = projected.sources.iter().flatten();
+        sources.any(|source| source.service_account_token.is_some()).then(|| volume.name())
+    })
 }
 
-/// The projected volume that a Secret volume becomes; `None` where a mutation can't replace it.
+/// The projected volume that comes in place of a volume with the owner's token; `None` where a
+/// mutation can't replace it.
 fn conversion(
     secret: &SecretReference,
+    owner: Option<&str>,
     review: &Review,
     context: &Context,
 ) -> Option<ProjectedVolumeSource> {
-    let (volume, source) = secret.files.filter(|(_, files)| files.secret_name.is_some())?;
-    let Ok(Holds::Token(Some(owner))) = holds(secret, review, context) else { return None };
-    if Some(&*owner) != review.service_account.as_deref() {
+    let (volume, source) = secret.volume()?;
+    if owner.is_none() || owner != review.service_account.as_deref() {
         return None;
     }
     let files = files(source)?;

@@ -49,12 +49,14 @@ fn check_token(token: &RequestedToken, subject: Subject, settings: &Settings) ->
         _ => Remedy::Patch(vec![(path.clone(), new_value(lifetime))]),
     };
     let asked = token.expiration_seconds.unwrap_or(DEFAULT);
-    let audience = audience(token, settings, name);
-    let warning = format!(
-        "{path}: {asked} seconds are lowered to {lifetime}; the maximum is {maximum} seconds for \
-         {audience}"
-    );
-    let warnings = if token.is_authored { vec![warning] } else { Vec::new() };
+    let warning = || {
+        let audience = audience(token, settings, name);
+        format!(
+            "{path}: {asked} seconds are lowered to {lifetime}; the maximum is {maximum} seconds \
+             for {audience}"
+        )
+    };
+    let warnings = token.is_authored.then(warning).into_iter().collect();
     Some(Violation { warnings, ..Violation::new(path, message(token, maximum, settings), remedy) })
 }
 
@@ -91,7 +93,7 @@ fn presumed(token: &RequestedToken, maximum: i64) -> Violation {
 }
 
 /// How long, in seconds, the API server will honour a copy of the token.
-pub(super) fn effective_lifetime(token: &RequestedToken, settings: &Settings) -> i64 {
+fn effective_lifetime(token: &RequestedToken, settings: &Settings) -> i64 {
     if is_extended(token, settings) { YEAR } else { token.expiration_seconds.unwrap_or(DEFAULT) }
 }
 
