@@ -5,7 +5,7 @@ use crate::objects::{SERVICE_ACCOUNT_NAME, TOKEN_SECRET};
 use kubewarden_policy_sdk::host_capabilities::kubernetes::{GetResourceRequest, get_resource};
 use serde_json::Value;
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Gets an object, or says why not.
 pub type GetResource = fn(&GetResourceRequest) -> Result<Value, String>;
@@ -15,21 +15,15 @@ pub fn from_policy_server(request: &GetResourceRequest) -> Result<Value, String>
     get_resource(request).map_err(|e| e.to_string())
 }
 
-/// Whether a Secret holds a service-account token.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Holds {
-    /// It holds none, or doesn't exist.
-    NoToken,
-    /// It holds one, of an account whose name may be unknown.
-    Token(Option<String>),
-}
+/// Whose token a Secret holds: an account's name, empty where it isn't known; `None` for no token.
+pub type TokenOwner = Option<String>;
 
 /// The Secrets of a namespace, each looked up at most once.
 #[derive(Debug)]
 pub struct Secrets<'c> {
     get_resource: GetResource,
     namespace: &'c str,
-    known: RefCell<Vec<(String, Result<Holds, String>)>>,
+    known: RefCell<BTreeMap<String, Result<TokenOwner, String>>>,
 }
 
 impl<'c> Secrets<'c> {
@@ -37,21 +31,16 @@ impl<'c> Secrets<'c> {
         Self { get_resource, namespace, known: RefCell::default() }
     }
 
-    /// Asks the cluster whether a Secret holds a token.
+    /// Asks the cluster whose token a Secret holds. One that doesn't exist holds none.
     ///
     /// # Errors
     /// Why that can't be known.
-    pub fn look_up(&self, name: &str) -> Result<Holds, String> {
-        let is_known = |it: &&(String, _)| it.0 == name;
-        if let Some((_, known)) = self.known.borrow().iter().find(is_known) {
-            return known.clone();
-        }
-        let answer = self.ask(name);
-        self.known.borrow_mut().push((name.to_owned(), answer.clone()));
-        answer
+    pub fn look_up(&self, name: &str) -> Result<TokenOwner, String> {
+        let mut known = self.known.borrow_mut();
+        known.entry(name.to_owned()).or_insert_with(|| self.ask(name)).clone()
     }
 
-    fn ask(&self, name: &str) -> Result<Holds, String> {
+    fn ask(&self, name: &str) -> Result<TokenOwner, String> {
         let mut fields = BTreeSet::new();
         fields.extend(["metadata.annotations", "metadata.name", "type"].map(str::to_owned));
         let request = GetResourceRequest {
@@ -67,14 +56,14 @@ impl<'c> Secrets<'c> {
         // kubewarden/kubewarden-controller).
         let not_found = format!("Cannot find v1/Secret named '{name}'");
         match (self.get_resource)(&request) {
-            Ok(secret) => holds(&secret, name),
-            Err(error) if error.contains(&not_found) => Ok(Holds::NoToken),
+            Ok(secret) => token_owner(&secret, name),
+            Err(error) if error.contains(&not_found) => Ok(None),
             Err(error) => Err(error),
         }
     }
 }
 
-fn holds(secret: &Value, name: &str) -> Result<Holds, String> {
+fn token_owner(secret: &Value, name: &str) -> Result<TokenOwner, String> {
     let metadata = &secret["metadata"];
     if metadata["name"] != name {
         return Err(format!("the answer is not about Secret {}", quoted(name)));
@@ -83,9 +72,9 @@ fn holds(secret: &Value, name: &str) -> Result<Holds, String> {
         None | Some("") => Err("the answer has no type".to_owned()),
         Some(TOKEN_SECRET) => {
             let account = metadata["annotations"][SERVICE_ACCOUNT_NAME].as_str();
-            Ok(Holds::Token(account.map(str::to_owned)))
+            Ok(Some(account.unwrap_or_default().to_owned()))
         }
-        Some(_) => Ok(Holds::NoToken),
+        Some(_) => Ok(None),
     }
 }
 
@@ -122,10 +111,10 @@ mod tests {
     fn what_the_cluster_says() {
         let secrets = Secrets::new(cluster, "payments");
         for (name, expected) in [
-            ("token", Ok(Holds::Token(None))),
-            ("token-of-builder", Ok(Holds::Token(Some("builder".to_owned())))),
-            ("opaque", Ok(Holds::NoToken)),
-            ("missing", Ok(Holds::NoToken)),
+            ("token", Ok(Some(String::new()))),
+            ("token-of-builder", Ok(Some("builder".to_owned()))),
+            ("opaque", Ok(None)),
+            ("missing", Ok(None)),
             ("other-missing", Err("Cannot find v1/Secret named 'other' inside of …")),
             ("no-type", Err("the answer has no type")),
             ("other", Err("the answer is not about Secret \"other\"")),

@@ -1,25 +1,27 @@
-//! What serde's derive leaves open: text that borrows from the payload, objects that are objects,
-//! and the field at which decoding failed.
+//! What serde's derive leaves open: text that borrows from the payload, `null` for a default,
+//! objects that are objects, and the field at which decoding failed.
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use std::borrow::{Borrow, Cow};
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
-/// Text that borrows from the payload unless it has escapes in it. In an `Option` or a list a
-/// plain `Cow` would always be copied.
+/// Text that borrows from the payload unless it has escapes in it; empty when absent or `null`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "Option<Borrowed<'a>>", bound(deserialize = "'de: 'a"))]
+pub struct Text<'a>(Cow<'a, str>);
+
+/// In an `Option` a plain `Cow` would always be copied.
+#[derive(Deserialize)]
 #[serde(transparent)]
-pub struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl Deref for Text<'_> {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
+impl<'a> From<Option<Borrowed<'a>>> for Text<'a> {
+    fn from(text: Option<Borrowed<'a>>) -> Self {
+        Self(text.map_or(Cow::Borrowed(""), |text| text.0))
     }
 }
 
@@ -29,9 +31,30 @@ impl From<&'static str> for Text<'_> {
     }
 }
 
-impl Borrow<str> for Text<'_> {
-    fn borrow(&self) -> &str {
-        self
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A value that is its type's default when it is absent or `null`, as for the API server.
+#[derive(Debug, Default, Deserialize)]
+#[serde(from = "Option<T>", bound(deserialize = "T: Deserialize<'de> + Default"))]
+pub struct OrDefault<T>(T);
+
+impl<T: Default> From<Option<T>> for OrDefault<T> {
+    fn from(value: Option<T>) -> Self {
+        Self(value.unwrap_or_default())
+    }
+}
+
+impl<T> Deref for OrDefault<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
     }
 }
 
@@ -68,28 +91,18 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 }
 
-/// A field that can't be decoded.
-#[derive(Debug, PartialEq, Eq)]
-pub struct DecodeError {
-    /// The field; `None` for text that isn't JSON.
-    pub path: Option<String>,
-    /// What serde says about it.
-    pub message: String,
-}
-
-impl DecodeError {
-    /// Finds the field in the JSON text at which serde_json gave up.
-    pub fn new(json: &str, error: &serde_json::Error) -> Self {
-        let message = error.to_string();
-        if !error.is_data() {
-            return Self { path: None, message };
-        }
-        let lines = json.split_inclusive('\n').take(error.line().saturating_sub(1));
-        let read = lines.map(str::len).sum::<usize>() + error.column();
-        let path = path_at(json.as_bytes().get(..read).unwrap_or(json.as_bytes()));
-        let end = message.rfind(" at line ").unwrap_or(message.len());
-        Self { path, message: message[..end].to_owned() }
+/// The path of the field at which serde_json gave up, and what it says about it. The path is empty
+/// for text that isn't JSON.
+pub fn locate(json: &[u8], error: &serde_json::Error) -> (String, String) {
+    let message = error.to_string();
+    if !error.is_data() {
+        return (String::new(), message);
     }
+    let lines = json.split_inclusive(|byte| *byte == b'\n').take(error.line().saturating_sub(1));
+    let read = lines.map(<[u8]>::len).sum::<usize>() + error.column();
+    let path = path_at(json.get(..read).unwrap_or(json)).unwrap_or_default();
+    let end = message.rfind(" at line ").unwrap_or(message.len());
+    (path, message[..end].to_owned())
 }
 
 /// The path of the value at which a valid beginning of a JSON text ends.
@@ -102,11 +115,14 @@ fn path_at(json: &[u8]) -> Option<String> {
     while let Some(byte) = json.get(i) {
         i += 1;
         match byte {
-            b'{' | b'[' => {
-                let index = if *byte == b'[' { Some(0) } else { None };
-                open.push((path.clone(), index));
-                is_key = index.is_none();
-                path += if is_key { "" } else { "[0]" };
+            b'{' => {
+                open.push((path.clone(), None));
+                is_key = true;
+            }
+            b'[' => {
+                open.push((path.clone(), Some(0)));
+                path += "[0]";
+                is_key = false;
             }
             b'}' | b']' => (path, _) = open.pop()?,
             b',' => match open.last_mut()? {
@@ -173,9 +189,9 @@ mod tests {
             ("a duplicate in an element", r#"{"list":[{"text":"x","text":"x"}]}"#, "list[0].text"),
         ] {
             let error = serde_json::from_str::<Object<Sample>>(json).expect_err(name);
-            let error = DecodeError::new(json, &error);
-            assert_eq!(error.path.as_deref(), Some(path), "{name}: {}", error.message);
-            assert!(!error.message.contains(" at line "), "{name}: {}", error.message);
+            let (found, message) = locate(json.as_bytes(), &error);
+            assert_eq!(found, path, "{name}: {message}");
+            assert!(!message.contains(" at line "), "{name}: {message}");
         }
     }
 
@@ -183,9 +199,9 @@ mod tests {
     fn text_that_is_not_json_has_no_path() {
         for json in ["", "{", r#"{"text":"#, r#"{"text":"a\"#, "x"] {
             let error = serde_json::from_str::<Object<Sample>>(json).expect_err(json);
-            let error = DecodeError::new(json, &error);
-            assert_eq!(error.path, None, "{json}");
-            assert!(error.message.contains(" at line "), "{json}: {}", error.message);
+            let (path, message) = locate(json.as_bytes(), &error);
+            assert_eq!(path, "", "{json}");
+            assert!(message.contains(" at line "), "{json}: {message}");
         }
     }
 

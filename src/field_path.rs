@@ -24,26 +24,22 @@ impl FieldPath {
 
     /// The path of a field of the object at this path.
     pub fn child(&self, name: &'static str) -> Self {
-        self.with(Segment::Name(name))
+        self.join(&[Segment::Name(name)])
     }
 
-    /// The path of an element of the list at this path.
-    pub fn index(&self, index: usize) -> Self {
-        self.with(Segment::Index(index))
+    /// The path of an element of a list in the object at this path.
+    pub fn element(&self, list: &'static str, index: usize) -> Self {
+        self.join(&[Segment::Name(list), Segment::Index(index)])
     }
 
     /// The path of what is at a path from here.
-    pub fn join(&self, path: &Self) -> Self {
-        Self([&*self.0, &*path.0].concat())
+    pub fn join(&self, path: &[Segment]) -> Self {
+        Self([&*self.0, path].concat())
     }
 
-    fn with(&self, segment: Segment) -> Self {
-        Self([&*self.0, &[segment]].concat())
-    }
-
-    /// The path of the object or list that the field is in.
+    /// The path of the object that the field is in.
     pub fn parent(&self) -> Self {
-        Self(self.0.split_last().map_or(Vec::new(), |(_, parent)| parent.to_vec()))
+        Self(self.0[..self.0.len().saturating_sub(1)].to_vec())
     }
 
     pub fn segments(&self) -> &[Segment] {
@@ -73,11 +69,11 @@ mod tests {
 
     #[test]
     fn paths_are_written_as_kubernetes_writes_them() {
-        let volume = FieldPath::new(&["spec", "volumes"]).index(2);
+        let volume = FieldPath::new(&["spec"]).element("volumes", 2);
         for (path, expected) in [
             (FieldPath::default(), "object"),
             (volume.child("projected"), "spec.volumes[2].projected"),
-            (volume.parent(), "spec.volumes"),
+            (volume.child("secret").parent(), "spec.volumes[2]"),
         ] {
             assert_eq!(path.to_string(), expected);
         }
@@ -85,8 +81,9 @@ mod tests {
 
     #[test]
     fn indices_are_ordered_by_number() {
-        let volumes = FieldPath::new(&["spec", "volumes"]);
-        let mut paths = [volumes.index(10), volumes.index(2), volumes];
+        let spec = FieldPath::new(&["spec"]);
+        let mut paths =
+            [spec.element("volumes", 10), spec.element("volumes", 2), spec.child("volumes")];
         paths.sort();
         let paths = paths.map(|path| path.to_string());
         assert_eq!(paths, ["spec.volumes", "spec.volumes[2]", "spec.volumes[10]"]);

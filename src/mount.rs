@@ -2,11 +2,14 @@
 //! clients look for their token.
 
 use crate::decode::Object;
-use crate::objects::{KeyToPath, VolumeMount, text};
+use crate::objects::{KeyToPath, VolumeMount};
 
 /// Where clients look for a token (`plugin/pkg/admission/serviceaccount`,
 /// `DefaultAPITokenMountPath`).
 pub const TOKEN_FOLDER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// The same as [`process_path`].
+const TOKEN_PROCESS_PATH: [&str; 4] = ["run", "secrets", "kubernetes.io", "serviceaccount"];
 
 /// True when the mount shows this file of the volume as it was when the container started: with
 /// subPath or subPathExpr the kubelet's later versions never reach the container.
@@ -18,18 +21,17 @@ pub fn is_never_updated(mount: &VolumeMount, file: &str) -> bool {
 /// True when a container sees files of a Secret where clients look for a token. `items` are the
 /// Secret's keys and their paths in the volume; all keys, under their names, when there are none.
 pub fn is_seen_as_token(mount: &VolumeMount, items: &[Object<KeyToPath>]) -> bool {
-    let folder = process_path(TOKEN_FOLDER);
-    let mount_path = text(mount.mount_path.as_ref());
-    let at = process_path(mount_path);
+    let folder = TOKEN_PROCESS_PATH;
+    let at = process_path(&mount.mount_path);
     let is_below = at.len() > folder.len() && at.starts_with(&folder);
     // A key has no slash in it, so that without items all files lie in the mount's own folder.
     let shows_any_name = items.is_empty() || is_unknown(mount);
     let is_token = |item: &Object<KeyToPath>| {
-        let file = names(text(item.path.as_ref()));
+        let file = names(&item.path);
         let shown = file.strip_prefix(&*names(sub_path(mount)));
         shown.is_some_and(|file| {
-            let seen = format!("{mount_path}/{}", file.join("/"));
-            process_path(&seen).strip_prefix(&*folder) == Some(&["token"])
+            let seen = format!("{}/{}", &*mount.mount_path, file.join("/"));
+            process_path(&seen).strip_prefix(&folder) == Some(&["token"])
         })
     };
     is_below || (shows_any_name && at == folder) || items.iter().any(is_token)
@@ -37,12 +39,12 @@ pub fn is_seen_as_token(mount: &VolumeMount, items: &[Object<KeyToPath>]) -> boo
 
 /// The file or folder of the volume that the mount shows; all of it when empty.
 fn sub_path<'m>(mount: &'m VolumeMount) -> &'m str {
-    text(mount.sub_path.as_ref().filter(|path| !path.is_empty()).or(mount.sub_path_expr.as_ref()))
+    if mount.sub_path.is_empty() { &mount.sub_path_expr } else { &mount.sub_path }
 }
 
 /// True when the container's environment decides what the mount shows.
 fn is_unknown(mount: &VolumeMount) -> bool {
-    text(mount.sub_path_expr.as_ref()).contains("$(")
+    mount.sub_path_expr.contains("$(")
 }
 
 /// The names in a path as a process sees it: `/var/run` is a link to `/run`.

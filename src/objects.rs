@@ -1,10 +1,9 @@
 //! Views of Kubernetes' objects: the fields that rules read, and no others.
 //!
-//! The names are those of the Kubernetes API; a test compares them with k8s-openapi's types. A
-//! field that is `null` counts as absent, as it does for the API server. Where types share fields,
-//! one view serves them all.
+//! The names are those of the Kubernetes API; a test compares them with k8s-openapi's types. Where
+//! types share fields, one view serves them all.
 
-use crate::decode::{Object, Text};
+use crate::decode::{Object, OrDefault, Text};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -17,42 +16,35 @@ pub const TOKEN_SECRET: &str = "kubernetes.io/service-account-token";
 pub const SERVICE_ACCOUNT_NAME: &str = "kubernetes.io/service-account.name";
 
 /// The mode of a volume's files when nothing is said (`pkg/apis/core/v1/defaults.go`).
-pub const DEFAULT_MODE: i64 = 0o644;
+pub const DEFAULT_MODE: i32 = 0o644;
 
 /// A list that may be absent.
-pub type List<T> = Option<Vec<Object<T>>>;
+pub type List<T> = OrDefault<Vec<Object<T>>>;
 
-/// The elements of a list that may be absent.
-pub fn elements<T>(list: Option<&Vec<T>>) -> &[T] {
-    list.map_or(&[], Vec::as_slice)
-}
-
-/// Text that may be absent, which is the same as empty.
-pub fn text<'t>(text: Option<&'t Text>) -> &'t str {
-    text.map_or("", |text| text)
-}
+/// An object that may be absent, which is the same as empty.
+pub type Nested<T> = OrDefault<Object<T>>;
 
 /// An object, or a template of one: the fields of all kinds that rules are about. Their names don't
 /// clash, so that one view is enough; the request's kind says which of them count.
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub struct KubernetesObject<'a> {
-    pub metadata: Option<Object<ObjectMeta<'a>>>,
+    pub metadata: Nested<ObjectMeta<'a>>,
     pub spec: Option<Object<Spec<'a>>>,
     /// Of a PodTemplate.
     pub template: Option<Box<Object<KubernetesObject<'a>>>>,
     /// Of a Secret. Its data is never looked at.
     #[serde(rename = "type")]
-    pub secret_type: Option<Text<'a>>,
+    pub secret_type: Text<'a>,
 }
 
 /// `ObjectMeta`
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub struct ObjectMeta<'a> {
-    pub name: Option<Text<'a>>,
+    pub name: Text<'a>,
     /// Known for objects that exist: the API server sets it after mutating admission.
-    pub uid: Option<Text<'a>>,
+    pub uid: Text<'a>,
     /// Decoded when one is asked for: some are as large as the object itself.
     pub annotations: Option<&'a RawValue>,
 }
@@ -60,7 +52,7 @@ pub struct ObjectMeta<'a> {
 impl KubernetesObject<'_> {
     /// The value of an annotation; `None` also for one that isn't text.
     pub fn annotation(&self, key: &str) -> Option<String> {
-        let annotations = self.metadata.as_ref()?.annotations?;
+        let annotations = self.metadata.annotations?;
         let annotations: Value = serde_json::from_slice(annotations.get().as_bytes()).ok()?;
         annotations.get(key)?.as_str().map(str::to_owned)
     }
@@ -81,14 +73,14 @@ pub struct Spec<'a> {
     /// Sidecars are among them.
     pub init_containers: List<Container<'a>>,
     pub ephemeral_containers: List<Container<'a>>,
-    pub security_context: Option<Object<SecurityContext<'a>>>,
-    pub os: Option<Object<Named<'a>>>,
-    pub node_selector: Option<Object<NodeSelector<'a>>>,
+    pub security_context: Nested<SecurityContext<'a>>,
+    pub os: Nested<Named<'a>>,
+    pub node_selector: Nested<NodeSelector<'a>>,
     pub termination_grace_period_seconds: Option<i64>,
     pub automount_service_account_token: Option<bool>,
-    pub service_account_name: Option<Text<'a>>,
+    pub service_account_name: Text<'a>,
     /// What `serviceAccountName` was called before.
-    pub service_account: Option<Text<'a>>,
+    pub service_account: Text<'a>,
     /// Of a Deployment and its like: what its Pods will be like.
     pub template: Option<Box<Object<KubernetesObject<'a>>>>,
     /// Of a CronJob.
@@ -96,42 +88,34 @@ pub struct Spec<'a> {
     /// Of a StatefulSet: each of its Pods gets a volume for each of these claims.
     pub volume_claim_templates: List<KubernetesObject<'a>>,
     /// Of a TokenRequest; none means the API server's own.
-    pub audiences: Option<Vec<Text<'a>>>,
+    pub audiences: OrDefault<Vec<Text<'a>>>,
     /// Of a TokenRequest, in seconds; 3600 when absent.
     pub expiration_seconds: Option<i64>,
     /// Of a TokenRequest: the object with which the token ends.
-    pub bound_object_ref: Option<Object<GroupKind<'a>>>,
+    pub bound_object_ref: Nested<GroupKind<'a>>,
     /// Of a CSIDriver: the tokens of each Pod that the kubelet hands to it.
     pub token_requests: List<ServiceAccountToken<'a>>,
 }
 
 impl<'a> Spec<'a> {
-    pub fn template(&self) -> Option<&KubernetesObject<'a>> {
-        self.template.as_deref().map(|template| &template.0)
-    }
-
-    pub fn volumes(&self) -> &[Object<Volume<'a>>] {
-        elements(self.volumes.as_ref())
-    }
-
     /// The lists of containers with their names.
-    pub fn container_lists(&self) -> [(&'static str, &[Object<Container<'a>>]); 3] {
+    pub fn container_lists(&self) -> [(&'static str, &List<Container<'a>>); 3] {
         [
-            ("containers", elements(self.containers.as_ref())),
-            ("initContainers", elements(self.init_containers.as_ref())),
-            ("ephemeralContainers", elements(self.ephemeral_containers.as_ref())),
+            ("containers", &self.containers),
+            ("initContainers", &self.init_containers),
+            ("ephemeralContainers", &self.ephemeral_containers),
         ]
     }
 
     /// All containers: they share the Pod's volumes.
     pub fn all_containers(&self) -> impl Iterator<Item = &Container<'a>> {
-        self.container_lists().into_iter().flat_map(|(_, list)| list).map(|container| &container.0)
+        self.container_lists().into_iter().flat_map(|(_, list)| list.iter()).map(|it| &it.0)
     }
 
     /// The account that the Pod runs as (`plugin/pkg/admission/serviceaccount`,
     /// `DefaultServiceAccountName`).
     pub fn service_account(&self) -> &str {
-        let names = [&self.service_account_name, &self.service_account].map(|it| text(it.as_ref()));
+        let names = [&*self.service_account_name, &*self.service_account];
         names.into_iter().find(|name| !name.is_empty()).unwrap_or("default")
     }
 }
@@ -140,15 +124,15 @@ impl<'a> Spec<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub struct GroupKind<'a> {
-    pub group: Option<Text<'a>>,
-    pub kind: Option<Text<'a>>,
+    pub group: Text<'a>,
+    pub kind: Text<'a>,
 }
 
 /// `PodOS`, `SecretKeySelector` and `SecretEnvSource`
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub struct Named<'a> {
-    pub name: Option<Text<'a>>,
+    pub name: Text<'a>,
 }
 
 /// The labels of a node selector that rules read
@@ -156,9 +140,9 @@ pub struct Named<'a> {
 #[serde(bound(deserialize = "'de: 'a"))]
 pub struct NodeSelector<'a> {
     #[serde(rename = "kubernetes.io/os")]
-    pub os: Option<Text<'a>>,
+    pub os: Text<'a>,
     #[serde(rename = "beta.kubernetes.io/os")]
-    pub beta_os: Option<Text<'a>>,
+    pub beta_os: Text<'a>,
 }
 
 /// `PodSecurityContext` and `SecurityContext`
@@ -168,14 +152,14 @@ pub struct SecurityContext<'a> {
     /// Of a Pod.
     pub fs_group: Option<i64>,
     /// Of a Pod.
-    pub fs_group_change_policy: Option<Text<'a>>,
+    pub fs_group_change_policy: Text<'a>,
     pub run_as_group: Option<i64>,
     pub run_as_user: Option<i64>,
     pub run_as_non_root: Option<bool>,
     /// Of a container.
     pub privileged: Option<bool>,
     /// Of a container.
-    pub capabilities: Option<Object<Capabilities<'a>>>,
+    pub capabilities: Nested<Capabilities<'a>>,
     pub windows_options: Option<IgnoredAny>,
 }
 
@@ -183,29 +167,19 @@ pub struct SecurityContext<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub struct Capabilities<'a> {
-    pub add: Option<Vec<Text<'a>>>,
-    pub drop: Option<Vec<Text<'a>>>,
+    pub add: OrDefault<Vec<Text<'a>>>,
+    pub drop: OrDefault<Vec<Text<'a>>>,
 }
 
 /// `Container` and `EphemeralContainer`
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub struct Container<'a> {
-    pub name: Option<Text<'a>>,
+    pub name: Text<'a>,
     pub env: List<EnvSource<'a>>,
     pub env_from: List<EnvSource<'a>>,
     pub volume_mounts: List<VolumeMount<'a>>,
-    pub security_context: Option<Object<SecurityContext<'a>>>,
-}
-
-impl<'a> Container<'a> {
-    pub fn name(&self) -> &str {
-        text(self.name.as_ref())
-    }
-
-    pub fn mounts(&self) -> &[Object<VolumeMount<'a>>] {
-        elements(self.volume_mounts.as_ref())
-    }
+    pub security_context: Nested<SecurityContext<'a>>,
 }
 
 /// `EnvVar`, `EnvVarSource` and `EnvFromSource`
@@ -214,31 +188,31 @@ impl<'a> Container<'a> {
 pub struct EnvSource<'a> {
     pub value_from: Option<Box<Object<EnvSource<'a>>>>,
     /// One key of a Secret.
-    pub secret_key_ref: Option<Object<Named<'a>>>,
+    pub secret_key_ref: Nested<Named<'a>>,
     /// All keys of a Secret.
-    pub secret_ref: Option<Object<Named<'a>>>,
+    pub secret_ref: Nested<Named<'a>>,
 }
 
 /// `VolumeMount`
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub struct VolumeMount<'a> {
-    pub name: Option<Text<'a>>,
-    pub mount_path: Option<Text<'a>>,
-    pub sub_path: Option<Text<'a>>,
-    pub sub_path_expr: Option<Text<'a>>,
+    pub name: Text<'a>,
+    pub mount_path: Text<'a>,
+    pub sub_path: Text<'a>,
+    pub sub_path_expr: Text<'a>,
 }
 
 /// `Volume`
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub struct Volume<'a> {
-    pub name: Option<Text<'a>>,
-    pub projected: Option<Object<Files<'a>>>,
-    pub secret: Option<Object<Files<'a>>>,
-    pub config_map: Option<Object<Files<'a>>>,
+    pub name: Text<'a>,
+    pub projected: Nested<Files<'a>>,
+    pub secret: Nested<Files<'a>>,
+    pub config_map: Nested<Files<'a>>,
     #[serde(rename = "downwardAPI")]
-    pub downward_api: Option<Object<Files<'a>>>,
+    pub downward_api: Nested<Files<'a>>,
     /// The source whose files outlive a container, whichever it is. The kubelet would change their
     /// group and mode for an fsGroup (`pkg/volume/volume_linux.go`, `ChangePermissions`). nfs,
     /// hostPath, emptyDir and image aren't among these.
@@ -253,18 +227,10 @@ pub struct Volume<'a> {
 }
 
 impl<'a> Volume<'a> {
-    pub fn name(&self) -> &str {
-        text(self.name.as_ref())
-    }
-
-    /// The sources of a projected volume.
-    pub fn sources(&self) -> &[Object<VolumeProjection<'a>>] {
-        self.projected.as_ref().map_or(&[], |projected| elements(projected.sources.as_ref()))
-    }
-
     /// The projected service-account tokens.
     pub fn tokens(&self) -> impl Iterator<Item = &ServiceAccountToken<'a>> {
-        self.sources().iter().filter_map(|source| Some(&source.service_account_token.as_ref()?.0))
+        let sources = self.projected.sources.iter();
+        sources.filter_map(|source| Some(&source.service_account_token.as_ref()?.0))
     }
 
     /// True when the kubelet would change files that outlive a container: it leaves read-only
@@ -287,29 +253,23 @@ pub struct PersistentSource {
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub struct Files<'a> {
     /// Of a Secret volume.
-    pub secret_name: Option<Text<'a>>,
+    pub secret_name: Text<'a>,
     /// Of a projected Secret.
-    pub name: Option<Text<'a>>,
+    pub name: Text<'a>,
     pub items: List<KeyToPath<'a>>,
     /// Of a projected volume.
     pub sources: List<VolumeProjection<'a>>,
     /// Of a volume; 0644 when absent.
-    pub default_mode: Option<i64>,
-}
-
-impl<'a> Files<'a> {
-    pub fn items(&self) -> &[Object<KeyToPath<'a>>] {
-        elements(self.items.as_ref())
-    }
+    pub default_mode: Option<i32>,
 }
 
 /// `KeyToPath`; and `DownwardAPIVolumeFile`, which has no key
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub struct KeyToPath<'a> {
-    pub key: Option<Text<'a>>,
-    pub path: Option<Text<'a>>,
-    pub mode: Option<i64>,
+    pub key: Text<'a>,
+    pub path: Text<'a>,
+    pub mode: Option<i32>,
 }
 
 /// `VolumeProjection`
@@ -328,8 +288,8 @@ pub struct VolumeProjection<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub struct ServiceAccountToken<'a> {
-    pub audience: Option<Text<'a>>,
+    pub audience: Text<'a>,
     /// Seconds; 3600 when absent.
     pub expiration_seconds: Option<i64>,
-    pub path: Option<Text<'a>>,
+    pub path: Text<'a>,
 }

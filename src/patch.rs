@@ -31,13 +31,15 @@ enum Patched<'a> {
 /// # Errors
 /// When a path doesn't fit the value.
 pub fn apply(json: &str, at: &FieldPath, patches: Patches) -> serde_json::Result<Box<RawValue>> {
-    let patches = patches.into_iter().map(|(path, value)| (at.join(&path), value));
+    let patches = patches.into_iter().map(|(path, value)| (at.join(path.segments()), value));
     let patches: Patches = patches.collect();
     let along = Along(patches.iter().map(|it| (it.0.segments(), it.1.as_deref())).collect());
     let mut value = along.deserialize(&mut serde_json::Deserializer::from_str(json))?;
     for segment in at.segments() {
         value = match (value, segment) {
-            (Some(Patched::Object(mut fields)), Segment::Name(name)) => fields.remove(*name),
+            (Some(Patched::Object(mut fields)), Segment::Name(name)) => {
+                fields.remove(&Text::from(*name))
+            }
             _ => None,
         };
     }
@@ -201,7 +203,7 @@ mod tests {
 
     #[test]
     fn several_fields_of_one_object_are_patched() {
-        let element = |i: usize| path(&["l"]).index(i);
+        let element = |i: usize| FieldPath::default().element("l", i);
         let patches = [
             set(element(2).child("a"), json!(30)),
             set(element(0).child("b"), json!(20)),
@@ -214,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_path_that_does_not_fit_is_an_error() {
-        let element = |i: usize| path(&["l"]).index(i);
+        let element = |i: usize| FieldPath::default().element("l", i);
         for (name, object, patch) in [
             ("no such element", r#"{"l":[1]}"#, set(element(1), json!(1))),
             ("no list", r#"{"l":{}}"#, set(element(0), json!(1))),

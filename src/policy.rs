@@ -1,19 +1,17 @@
 //! One request from the payload to the answer.
 
 use crate::cluster::{GetResource, Secrets};
-use crate::decode::DecodeError;
 use crate::field_path::FieldPath;
 use crate::message::{required, warning};
-use crate::objects::{KubernetesObject, text};
-use crate::patch::{self, Patches};
+use crate::objects::KubernetesObject;
+use crate::patch;
 use crate::request::{AdmissionRequest, Payload, Subject};
-use crate::response::{AuditAnnotations, Response};
+use crate::response::Response;
 use crate::review::Review;
 use crate::rule::Context;
 use crate::rules;
 use crate::settings::{Mode, Settings};
 use serde_json::Value;
-use serde_json::value::RawValue;
 use std::fmt::Display;
 use wapc_guest::CallResult;
 
@@ -30,17 +28,13 @@ pub fn validate(payload: &[u8], get_resource: GetResource) -> CallResult {
 }
 
 fn answer(json: &str, get_resource: GetResource) -> Response {
-    let (response, request) = match Payload::decode(json) {
-        Ok(Payload { request, settings }) => {
-            (decide(json, &request, settings, get_resource), Some(request))
-        }
-        Err(_) if is_about_another_object(json) => (Response::accept(), None),
-        Err(DecodeError { path, message }) => {
-            let path = path.unwrap_or_default();
-            (Response::decode_error(format!("{path}: Invalid value: {message}")), None)
-        }
+    let payload = Payload::decode(json);
+    let response = match &payload {
+        Ok(payload) => decide(json, payload, get_resource),
+        Err(_) if is_about_another_object(json) => Response::accept(),
+        Err(message) => Response::decode_error(message.clone()),
     };
-    response.log(request.as_deref());
+    response.log(payload.ok().as_ref().map(|payload| &payload.request.0));
     response
 }
 
@@ -50,29 +44,25 @@ fn is_about_another_object(json: &str) -> bool {
     if let Some(object) = payload.pointer_mut("/request/object") {
         object.take();
     }
-    let header = serde_json::to_string(&payload).unwrap_or_default();
+    let header = payload.to_string();
     Payload::decode(&header).is_ok_and(|Payload { request, .. }| {
         request.missing_field().is_none() && request.subject().is_none()
     })
 }
 
-fn decide(
-    json: &str,
-    request: &AdmissionRequest,
-    settings: Option<&RawValue>,
-    get_resource: GetResource,
-) -> Response {
+fn decide(json: &str, payload: &Payload, get_resource: GetResource) -> Response {
+    let request = &payload.request;
     if let Some(field) = request.missing_field() {
         return missing(format!("request.{field}"));
     }
     let Some(subject) = request.subject() else { return Response::accept() };
-    let namespace = text(request.namespace.as_ref());
-    let mut settings = match Settings::read(settings.map_or("{}", RawValue::get)) {
-        Ok(settings) => settings.for_namespace(namespace),
+    let settings = payload.settings.map_or("{}", |settings| settings.get());
+    let mut settings = match Settings::read(settings.as_bytes()) {
+        Ok(settings) => settings.for_namespace(&request.namespace),
         Err(e) => return Response::decode_error(format!("settings: Invalid value: {e}")),
     };
     let account = request.service_account(subject);
-    if settings.exempts(namespace, account.as_deref()) {
+    if settings.exempts(&request.namespace, &account) {
         return Response::accept();
     }
     if let Some(response) = opted_out(request, &settings) {
@@ -82,11 +72,11 @@ fn decide(
         // The scanner would report what is mutated, or warned of, as compliant.
         settings.mode = Mode::Reject;
     }
-    let review = match Review::new(subject, request) {
+    let review = match Review::new(subject, request, &account) {
         Ok(review) => review,
         Err(path) => return missing(path),
     };
-    let secrets = Secrets::new(get_resource, namespace);
+    let secrets = Secrets::new(get_resource, &request.namespace);
     let violations = rules::check(&review, &Context { settings: &settings, secrets: &secrets });
     let is_mirror =
         || subject == Subject::Pod && request.pod().is_some_and(KubernetesObject::is_mirror);
@@ -94,10 +84,9 @@ fn decide(
         return Response::accept();
     }
     let (response, patches) = Response::new(settings.mode, subject, violations);
-    if patches.is_empty() { response } else { mutated(json, response, patches) }
-}
-
-fn mutated(json: &str, response: Response, patches: Patches) -> Response {
+    if patches.is_empty() {
+        return response;
+    }
     match patch::apply(json, &FieldPath::new(&["request", "object"]), patches) {
         Ok(object) => Response { mutated_object: Some(object), ..response },
         Err(e) => Response::decode_error(format!("object: Internal error: {e}")),
@@ -117,9 +106,9 @@ fn opted_out(request: &AdmissionRequest, settings: &Settings) -> Option<Response
     }
     let path = FieldPath::new(request.pod_path()).child("metadata").child("annotations");
     let text = format!("{path}[{key}]: is \"true\", so that tokens are not checked");
-    let opt_out = Some(key.clone());
-    let audit_annotations = Some(AuditAnnotations { opt_out, ..AuditAnnotations::default() });
-    Some(Response { warnings: vec![warning(text)], audit_annotations, ..Response::accept() })
+    let mut response = Response { warnings: vec![warning(&text)], ..Response::accept() };
+    response.audit_annotations.insert("opt-out", key.clone());
+    Some(response)
 }
 
 /// True for an update that leaves alone what the rules are about. A rejection would keep old

@@ -1,14 +1,13 @@
 //! The payload of a request: the AdmissionRequest and the policy's settings, borrowed from the
 //! payload's text.
 
-use crate::decode::{DecodeError, Object, Text};
-use crate::objects::{GroupKind, KubernetesObject, SERVICE_ACCOUNT_NAME, elements, text};
+use crate::decode::{Object, OrDefault, Text, locate};
+use crate::objects::{GroupKind, KubernetesObject, Nested, SERVICE_ACCOUNT_NAME};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 
 /// The payload of the waPC call `validate`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub struct Payload<'a> {
     pub request: Object<AdmissionRequest<'a>>,
@@ -20,36 +19,37 @@ impl<'a> Payload<'a> {
     /// Decodes a payload.
     ///
     /// # Errors
-    /// The first field that can't be decoded; in the object its path begins there.
-    pub fn decode(json: &'a str) -> Result<Self, DecodeError> {
+    /// The first field that can't be decoded, with its path in the object if it is one of it.
+    pub fn decode(json: &'a str) -> Result<Self, String> {
         let payload: Result<Object<Self>, _> = serde_json::from_str(json);
         payload.map(|Object(payload)| payload).map_err(|e| {
-            let DecodeError { path, message } = DecodeError::new(json, &e);
-            let path = path.unwrap_or_else(|| "request".to_owned());
+            let (path, message) = locate(json.as_bytes(), &e);
             let path = match path.strip_prefix("request.object") {
-                Some(path) => path.strip_prefix('.').unwrap_or("object"),
+                Some("") => "object",
+                Some(path) => path.trim_start_matches('.'),
+                None if path.is_empty() => "request",
                 None => &path,
             };
-            DecodeError { path: Some(path.to_owned()), message }
+            format!("{path}: Invalid value: {message}")
         })
     }
 }
 
 /// `admission.k8s.io/v1 AdmissionRequest`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub struct AdmissionRequest<'a> {
     /// The request's own id; that of the object when Kubewarden's audit scanner asks.
-    pub uid: Option<Text<'a>>,
-    pub kind: Option<Object<GroupKind<'a>>>,
-    pub operation: Option<Text<'a>>,
+    pub uid: Text<'a>,
+    pub kind: Nested<GroupKind<'a>>,
+    pub operation: Text<'a>,
     /// As in `pods/ephemeralcontainers`.
-    pub sub_resource: Option<Text<'a>>,
+    pub sub_resource: Text<'a>,
     /// The namespace of the request. The one in the object is what the client wrote.
-    pub namespace: Option<Text<'a>>,
+    pub namespace: Text<'a>,
     /// Absent when the API server is to make it up.
-    pub name: Option<Text<'a>>,
-    pub user_info: Option<Object<UserInfo<'a>>>,
+    pub name: Text<'a>,
+    pub user_info: Nested<UserInfo<'a>>,
     /// Absent in a DELETE.
     pub object: Option<Object<KubernetesObject<'a>>>,
     /// Not decoded: few requests need it.
@@ -60,8 +60,8 @@ pub struct AdmissionRequest<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub struct UserInfo<'a> {
-    pub username: Option<Text<'a>>,
-    pub groups: Option<Vec<Text<'a>>>,
+    pub username: Text<'a>,
+    pub groups: OrDefault<Vec<Text<'a>>>,
 }
 
 /// What a request is about.
@@ -85,18 +85,14 @@ pub enum Subject {
 impl<'a> AdmissionRequest<'a> {
     /// A field without which no one can tell what the request is about.
     pub fn missing_field(&self) -> Option<&'static str> {
-        match (self.group_kind(), &self.operation) {
-            ((_, ""), _) => Some("kind"),
-            (_, None) => Some("operation"),
-            _ => None,
-        }
+        let fields = [("kind", &self.kind.kind), ("operation", &self.operation)];
+        fields.into_iter().find(|(_, value)| value.is_empty()).map(|(field, _)| field)
     }
 
     /// Decides by kind, subresource and operation; `None` when no rule is about the request.
     pub fn subject(&self) -> Option<Subject> {
-        let (group, kind) = self.group_kind();
-        let sub_resource = text(self.sub_resource.as_ref());
-        match (group, kind, sub_resource, text(self.operation.as_ref())) {
+        let (group, kind) = (&*self.kind.group, &*self.kind.kind);
+        match (group, kind, &*self.sub_resource, &*self.operation) {
             // A Pod's volumes and security context can't change when it is updated, and a
             // rejection would keep its finalizers, and so the Pod.
             ("", "Pod", "", "CREATE") => Some(Subject::Pod),
@@ -116,7 +112,7 @@ impl<'a> AdmissionRequest<'a> {
 
     /// The fields that lead to the Pod template in an object of this kind.
     pub fn pod_path(&self) -> &'static [&'static str] {
-        match self.group_kind() {
+        match (&*self.kind.group, &*self.kind.kind) {
             ("apps", "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet")
             | ("", "ReplicationController")
             | ("batch", "Job") => &["spec", "template"],
@@ -126,40 +122,33 @@ impl<'a> AdmissionRequest<'a> {
         }
     }
 
-    fn group_kind(&self) -> (&str, &str) {
-        self.kind.as_ref().map_or(("", ""), |it| (text(it.group.as_ref()), text(it.kind.as_ref())))
-    }
-
-    fn username(&self) -> &str {
-        text(self.user_info.as_ref().and_then(|user| user.username.as_ref()))
+    /// The Pod, or the Pod template.
+    pub fn pod(&self) -> Option<&KubernetesObject<'a>> {
+        let object = self.object.as_deref()?;
+        let template = match self.pod_path() {
+            [] => return Some(object),
+            ["template"] => &object.template,
+            ["spec", "template"] => &object.spec.as_ref()?.template,
+            _ => &object.spec.as_ref()?.job_template.as_ref()?.spec.as_ref()?.template,
+        };
+        template.as_deref().map(|template| &template.0)
     }
 
     /// True when a node's kubelet asks (`pkg/auth/nodeidentifier`).
     pub fn is_from_node(&self) -> bool {
-        self.username().starts_with("system:node:")
+        self.user_info.username.starts_with("system:node:")
     }
 
-    /// The Pod, or the Pod template.
-    pub fn pod(&self) -> Option<&KubernetesObject<'a>> {
-        let object = self.object.as_deref()?;
-        match self.pod_path() {
-            [] => Some(object),
-            ["template"] => object.template.as_deref().map(|it| &it.0),
-            ["spec", "template"] => object.spec.as_ref()?.template(),
-            _ => object.spec.as_ref()?.job_template.as_ref()?.spec.as_ref()?.template(),
-        }
-    }
-
-    /// The service account that the request is about.
-    pub fn service_account(&self, subject: Subject) -> Option<Cow<'_, str>> {
-        match subject {
-            Subject::TokenRequest => self.name.as_deref().map(Cow::Borrowed),
-            Subject::Secret => {
-                self.object.as_ref()?.annotation(SERVICE_ACCOUNT_NAME).map(Cow::Owned)
-            }
+    /// The service account that the request is about; empty for none.
+    pub fn service_account(&self, subject: Subject) -> String {
+        let object = self.object.as_ref();
+        let account = match subject {
+            Subject::TokenRequest => Some(self.name.to_string()),
+            Subject::Secret => object.and_then(|secret| secret.annotation(SERVICE_ACCOUNT_NAME)),
             Subject::CsiDriver => None,
-            _ => Some(Cow::Borrowed(self.pod()?.spec.as_ref()?.service_account())),
-        }
+            _ => self.pod().and_then(|pod| Some(pod.spec.as_ref()?.service_account().to_owned())),
+        };
+        account.unwrap_or_default()
     }
 
     /// True when Kubewarden's audit scanner asks about an object that exists
@@ -167,11 +156,8 @@ impl<'a> AdmissionRequest<'a> {
     /// object's own uid as the request's, and without a user. A client always is a user, and can't
     /// know the uid that the API server will give to its request.
     pub fn is_audit(&self) -> bool {
-        let groups = self.user_info.as_ref().and_then(|user| user.groups.as_ref());
-        let metadata = self.object.as_ref().and_then(|object| object.metadata.as_ref());
-        let uid = metadata.and_then(|metadata| metadata.uid.as_ref());
-        text(self.operation.as_ref()) == "CREATE"
-            && (self.username().is_empty() && elements(groups).is_empty())
-            && uid.is_some_and(|uid| !uid.is_empty() && Some(uid) == self.uid.as_ref())
+        let has_user = !self.user_info.username.is_empty() || !self.user_info.groups.is_empty();
+        let uid = self.object.as_ref().map(|object| &object.metadata.uid);
+        &*self.operation == "CREATE" && !has_user && !self.uid.is_empty() && uid == Some(&self.uid)
     }
 }

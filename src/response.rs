@@ -1,7 +1,6 @@
 //! The mode and the violations become the answer to policy-server, and a line in its log.
 
 use crate::message::warning;
-use crate::objects::text;
 use crate::patch::Patches;
 use crate::request::{AdmissionRequest, Subject};
 use crate::rule::{Remedy, Violation};
@@ -10,7 +9,7 @@ use kubewarden_policy_sdk::logging::KubewardenDrain;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use slog::{Drain, Logger, info, o};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The SDK's `ValidationResponse`, with the object as text: as the SDK's `serde_json::Value` all
 /// of it would be decoded and written.
@@ -21,30 +20,13 @@ pub struct Response {
     pub message: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mutated_object: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub audit_annotations: Option<AuditAnnotations>,
+    /// What goes into the API server's audit log: `opt-out`, the annotation with which the object
+    /// took itself out; `rules`, the names of the rules that are broken; `violations`, in full and
+    /// one a line.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub audit_annotations: BTreeMap<&'static str, String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-}
-
-/// What goes into the API server's audit log.
-#[derive(Debug, Default, Clone, Serialize)]
-pub struct AuditAnnotations {
-    /// The annotation with which the object took itself out.
-    #[serde(rename = "opt-out", skip_serializing_if = "Option::is_none")]
-    pub opt_out: Option<String>,
-    /// The names of the rules that are broken, sorted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rules: Option<String>,
-    /// All violations in full, one a line.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub violations: Option<String>,
-}
-
-impl AuditAnnotations {
-    fn new(rules: String, violations: String) -> Self {
-        Self { rules: Some(rules), violations: Some(violations), opt_out: None }
-    }
 }
 
 impl Response {
@@ -54,8 +36,9 @@ impl Response {
 
     /// Rejects, in every mode, what can't be decoded.
     pub fn decode_error(message: String) -> Self {
-        let audit_annotations = Some(AuditAnnotations::new("decode".to_owned(), message.clone()));
-        Self { message: Some(message), audit_annotations, ..Self::default() }
+        let mut response = Self { message: Some(message.clone()), ..Self::default() };
+        response.annotate("decode".to_owned(), message);
+        response
     }
 
     /// What the mode makes of the violations, each with its rule's name; and the patches that are
@@ -66,41 +49,37 @@ impl Response {
         violations: Vec<(&'static str, Violation)>,
     ) -> (Self, Patches) {
         let accepted = !violations.iter().any(|(_, it)| is_rejected(it, mode));
-        let warnings = violations.iter().flat_map(|(_, it)| warnings(it, mode, accepted));
-        let warnings = warnings.map(warning).collect();
-        // A template is never mutated: what a patch fixes is fixed in each of its Pods.
-        let is_fixed_later = |it: &Violation| {
-            mode == Mode::Mutate
-                && subject == Subject::Template
-                && matches!(it.remedy, Remedy::Patch(_))
-        };
-        let is_reported = |it: &Violation| {
-            !matches!(it.remedy, Remedy::Notice) && !it.is_presumed && !is_fixed_later(it)
-        };
-        let (mut rules, mut lines) = (BTreeSet::new(), Vec::new());
-        let mut patches = Patches::new();
-        for (rule, violation) in violations.into_iter().filter(|(_, it)| is_reported(it)) {
-            rules.extend([rule]);
+        let mut response = Self { accepted, ..Self::default() };
+        let (mut rules, mut lines, mut patches) = (BTreeSet::new(), Vec::new(), Patches::new());
+        for (rule, violation) in violations {
+            let warnings = warnings(&violation, mode, accepted);
+            response.warnings.extend(warnings.iter().map(|text| warning(text)));
+            if !is_reported(&violation, mode, subject) {
+                continue;
+            }
+            rules.insert(rule);
             lines.push(violation.to_string());
             if let (true, Mode::Mutate, Remedy::Patch(more)) = (accepted, mode, violation.remedy) {
                 patches.extend(more);
             }
         }
-        if lines.is_empty() {
-            return (Self { warnings, ..Self::accept() }, patches);
+        if !lines.is_empty() {
+            let violations = lines.join("\n");
+            response.message = (!accepted).then(|| violations.clone());
+            response.annotate(rules.into_iter().collect::<Vec<_>>().join(","), violations);
         }
-        let rules = rules.into_iter().collect::<Vec<_>>().join(",");
-        let violations = lines.join("\n");
-        let message = (!accepted).then(|| violations.clone());
-        let audit_annotations = Some(AuditAnnotations::new(rules, violations));
-        (Self { accepted, message, audit_annotations, warnings, mutated_object: None }, patches)
+        (response, patches)
+    }
+
+    fn annotate(&mut self, rules: String, violations: String) {
+        self.audit_annotations.insert("rules", rules);
+        self.audit_annotations.insert("violations", violations);
     }
 
     /// Writes a structured line into policy-server's log, unless the request is plainly accepted.
     /// A line that can't be written changes no answer.
     pub fn log(&self, request: Option<&AdmissionRequest>) {
-        let annotations = self.audit_annotations.as_ref();
-        let Some(violations) = annotations.and_then(|it| it.violations.as_ref()) else { return };
+        let Some(violations) = self.audit_annotations.get("violations") else { return };
         let policy = o!("policy" => env!("CARGO_PKG_NAME"));
         let logger = Logger::root(KubewardenDrain::default().ignore_res(), policy);
         let message = match (self.accepted, &self.mutated_object) {
@@ -108,10 +87,8 @@ impl Response {
             (true, Some(_)) => "mutated",
             (true, None) => "accepted with warnings",
         };
-        let [kind, operation, namespace, name] = request.map_or([""; 4], |it| {
-            let kind = it.kind.as_ref().and_then(|kind| kind.kind.as_ref());
-            [kind, it.operation.as_ref(), it.namespace.as_ref(), it.name.as_ref()].map(text)
-        });
+        let [kind, operation, namespace, name] = request
+            .map_or([""; 4], |it| [&*it.kind.kind, &*it.operation, &*it.namespace, &*it.name]);
         info!(
             logger, "{}", message;
             "kind" => kind, "operation" => operation, "namespace" => namespace, "name" => name,
@@ -127,6 +104,16 @@ fn is_rejected(violation: &Violation, mode: Mode) -> bool {
             false
         }
         (Mode::Mutate | Mode::Reject, _) => !violation.is_presumed,
+    }
+}
+
+/// What is in the message of a rejection and in the audit annotation.
+fn is_reported(violation: &Violation, mode: Mode, subject: Subject) -> bool {
+    match &violation.remedy {
+        Remedy::Notice => false,
+        // A template is never mutated: what a patch fixes is fixed in each of its Pods.
+        Remedy::Patch(_) if mode == Mode::Mutate && subject == Subject::Template => false,
+        _ => !violation.is_presumed,
     }
 }
 

@@ -1,15 +1,13 @@
 //! What a rule sees: the tokens that are asked for, the Secrets that are referred to, volumes and
 //! their mounts, each with its path; the same for a Pod, a template, a TokenRequest, a CSIDriver.
 
-use crate::decode::{Object, Text};
+use crate::decode::Object;
 use crate::field_path::FieldPath;
 use crate::mount::TOKEN_FOLDER;
 use crate::objects::{
-    Container, Files, KubernetesObject, ServiceAccountToken, Spec, Volume, VolumeMount, elements,
-    text,
+    Container, Files, KubernetesObject, ServiceAccountToken, Spec, Volume, VolumeMount,
 };
 use crate::request::{AdmissionRequest, Subject};
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The one lifetime, in seconds, that the API server doesn't take at its word
@@ -21,14 +19,14 @@ pub const EXTENDED_LIFETIME: i64 = 3607;
 #[derive(Debug)]
 pub struct Review<'r> {
     pub subject: Subject,
-    /// The service account that the request is about.
-    pub service_account: Option<Cow<'r, str>>,
+    /// The service account that the request is about; empty for none.
+    pub service_account: &'r str,
     /// The Pod, or the template; `None` when only some containers of a Pod count.
     pub pod: Option<PodReview<'r>>,
     pub tokens: Vec<RequestedToken<'r>>,
     pub secrets: Vec<SecretReference<'r>>,
     /// The type of the Secret that is about to be created.
-    pub secret_type: Option<&'r str>,
+    pub secret_type: &'r str,
 }
 
 /// A Pod, or a template.
@@ -39,8 +37,8 @@ pub struct PodReview<'r> {
     pub path: FieldPath,
     /// The mounts of containers of all kinds, by the name of their volume.
     pub mounts: BTreeMap<&'r str, Vec<Mount<'r>>>,
-    /// The claims of a StatefulSet.
-    pub claims: &'r [Object<KubernetesObject<'r>>],
+    /// The name of a claim of a StatefulSet, which adds a volume to each of its Pods.
+    pub claim: Option<&'r str>,
     /// True for a template into whose Pods the API server will inject a token volume, unless the
     /// service account says otherwise.
     pub injects_token: bool,
@@ -49,16 +47,13 @@ pub struct PodReview<'r> {
 /// Where a container sees a volume.
 #[derive(Debug)]
 pub struct Mount<'r> {
-    /// The name of the list of containers.
-    list: &'static str,
-    /// The container's index in it, and the mount's in the container.
-    indices: (usize, usize),
+    pub path: FieldPath,
     pub as_written: &'r VolumeMount<'r>,
     pub container: &'r Container<'r>,
 }
 
 /// A token that is asked for.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct RequestedToken<'r> {
     /// Where it is asked for: the object with `expirationSeconds`.
     pub path: FieldPath,
@@ -92,153 +87,114 @@ impl<'r> Review<'r> {
     ///
     /// # Errors
     /// The path of a field without which there is nothing to look at.
-    pub fn new(subject: Subject, request: &'r AdmissionRequest<'r>) -> Result<Self, FieldPath> {
-        let service_account = request.service_account(subject);
-        let (pod, tokens, secrets) = (None, Vec::new(), Vec::new());
-        let mut review = Self { subject, service_account, pod, tokens, secrets, secret_type: None };
+    pub fn new(
+        subject: Subject,
+        request: &'r AdmissionRequest<'r>,
+        service_account: &'r str,
+    ) -> Result<Self, FieldPath> {
         let object = request.object.as_ref().ok_or_else(FieldPath::default)?;
-        let spec = object.spec.as_deref();
+        let (pod, tokens, secrets) = (None, Vec::new(), Vec::new());
+        let secret_type = &*object.secret_type;
+        let mut review = Self { subject, service_account, pod, tokens, secrets, secret_type };
         match subject {
-            Subject::Secret => review.secret_type = object.secret_type.as_deref(),
-            Subject::CsiDriver => review.add_csi_driver(spec),
+            Subject::Secret => {}
+            Subject::CsiDriver => review.add_csi_driver(object),
             Subject::TokenRequest => {
                 let path = FieldPath::new(&["spec"]);
-                review.add_token_request(spec.ok_or_else(|| path.clone())?, path, request);
+                let spec = object.spec.as_ref().ok_or_else(|| path.clone())?;
+                review.tokens.push(token_request(spec, path, request));
             }
             Subject::Pod | Subject::Template | Subject::EphemeralContainers => {
                 let path = FieldPath::new(request.pod_path());
                 let pod = request.pod().ok_or_else(|| path.clone())?;
                 let path = path.child("spec");
-                let pod_spec = pod.spec.as_deref().ok_or_else(|| path.clone())?;
+                let spec = pod.spec.as_ref().ok_or_else(|| path.clone())?;
                 if subject == Subject::EphemeralContainers {
-                    review.add_new_ephemeral_containers(pod_spec, &path, request);
+                    review.add_new_ephemeral_containers(spec, &path, request);
                 } else {
-                    let claims = spec.and_then(|spec| spec.volume_claim_templates.as_ref());
-                    review.add_pod(pod_spec, path, elements(claims));
+                    let claims = object.spec.iter().flat_map(|spec| &**spec.volume_claim_templates);
+                    review.add_pod(spec, path, claims.map(|claim| &*claim.metadata.name).next());
                 }
             }
         }
         Ok(review)
     }
 
-    fn add_token_request(
-        &mut self,
-        spec: &'r Spec<'r>,
-        path: FieldPath,
-        request: &AdmissionRequest,
-    ) {
-        let bound_to = spec.bound_object_ref.as_ref().and_then(|object| object.kind.as_deref());
-        self.tokens.push(RequestedToken {
-            audiences: elements(spec.audiences.as_ref()).iter().map(|it| &**it).collect(),
-            expiration_seconds: spec.expiration_seconds,
-            is_bound_to_pod: bound_to == Some("Pod"),
-            is_authored: !request.is_from_node(),
-            ..projected_token(path)
-        });
-    }
-
     /// The kubelet asks for a driver's tokens as for a projected one, bound to the Pod
     /// (`pkg/volume/csi/csi_plugin.go`, `podServiceAccountTokenAttrs`).
-    fn add_csi_driver(&mut self, spec: Option<&'r Spec<'r>>) {
-        let tokens = elements(spec.and_then(|spec| spec.token_requests.as_ref()));
-        let path = FieldPath::new(&["spec", "tokenRequests"]);
-        for (i, token) in tokens.iter().enumerate() {
-            self.add_token(token, path.index(i), None);
+    fn add_csi_driver(&mut self, driver: &'r KubernetesObject<'r>) {
+        let path = FieldPath::new(&["spec"]);
+        let tokens = driver.spec.iter().flat_map(|spec| spec.token_requests.iter());
+        for (i, token) in tokens.enumerate() {
+            self.tokens.push(projected_token(token, path.element("tokenRequests", i), None));
         }
     }
 
-    fn add_token(
-        &mut self,
-        token: &'r ServiceAccountToken<'r>,
-        path: FieldPath,
-        volume: Option<&'r str>,
-    ) {
-        let audience = token.audience.as_deref().filter(|audience| !audience.is_empty());
-        let is_injected = volume.is_some_and(|name| name.starts_with("kube-api-access-"))
-            && token.expiration_seconds == Some(EXTENDED_LIFETIME)
-            && audience.is_none();
-        self.tokens.push(RequestedToken {
-            audiences: audience.into_iter().collect(),
-            expiration_seconds: token.expiration_seconds,
-            is_authored: !is_injected,
-            volume,
-            ..projected_token(path)
-        });
-    }
-
-    fn add_pod(
-        &mut self,
-        spec: &'r Spec<'r>,
-        path: FieldPath,
-        claims: &'r [Object<KubernetesObject<'r>>],
-    ) {
-        for (i, volume) in spec.volumes().iter().enumerate() {
-            self.add_volume(volume, &|| path.child("volumes").index(i));
+    fn add_pod(&mut self, spec: &'r Spec<'r>, path: FieldPath, claim: Option<&'r str>) {
+        for (i, volume) in spec.volumes.iter().enumerate() {
+            self.add_volume(volume, &path.element("volumes", i));
         }
         let mut mounts: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (list, containers) in spec.container_lists() {
             for (i, container) in containers.iter().enumerate() {
-                let path = || path.child(list).index(i);
+                let path = path.element(list, i);
                 self.add_environment(container, &path);
-                for (j, mount) in container.mounts().iter().enumerate() {
-                    let mounts = mounts.entry(text(mount.name.as_ref())).or_default();
-                    let indices = (i, j);
-                    mounts.push(Mount { list, indices, as_written: mount, container });
+                for (j, as_written) in container.volume_mounts.iter().enumerate() {
+                    let path = path.element("volumeMounts", j);
+                    let mounts = mounts.entry(&*as_written.name).or_default();
+                    mounts.push(Mount { path, as_written, container });
                 }
             }
         }
         let injects_token = self.subject == Subject::Template && will_inject_token(spec);
         if injects_token {
             self.tokens.push(RequestedToken {
+                path: path.child("automountServiceAccountToken"),
                 expiration_seconds: Some(EXTENDED_LIFETIME),
-                is_authored: false,
+                is_bound_to_pod: true,
                 is_presumed: true,
-                ..projected_token(path.child("automountServiceAccountToken"))
+                ..RequestedToken::default()
             });
         }
-        self.pod = Some(PodReview { spec, path, mounts, claims, injects_token });
+        self.pod = Some(PodReview { spec, path, mounts, claim, injects_token });
     }
 
-    fn add_volume(&mut self, volume: &'r Volume<'r>, path: &dyn Fn() -> FieldPath) {
-        if let Some(files) = &volume.secret {
-            let path = || path().child("secret").child("secretName");
-            self.add_secret(files.secret_name.as_ref(), &path, Some((volume, files)));
-        }
-        for (i, source) in volume.sources().iter().enumerate() {
-            let path = || path().child("projected").child("sources").index(i);
+    fn add_volume(&mut self, volume: &'r Volume<'r>, path: &FieldPath) {
+        let path_of_name = || path.child("secret").child("secretName");
+        self.add_secret(&volume.secret.secret_name, path_of_name, Some((volume, &volume.secret)));
+        for (i, source) in volume.projected.sources.iter().enumerate() {
+            let path = || path.child("projected").element("sources", i);
             if let Some(token) = &source.service_account_token {
-                self.add_token(token, path().child("serviceAccountToken"), Some(volume.name()));
+                let path = path().child("serviceAccountToken");
+                self.tokens.push(projected_token(token, path, Some(&volume.name)));
             }
             if let Some(files) = &source.secret {
                 let path = || path().child("secret").child("name");
-                self.add_secret(files.name.as_ref(), &path, Some((volume, files)));
+                self.add_secret(&files.name, path, Some((volume, files)));
             }
         }
     }
 
-    fn add_environment(&mut self, container: &'r Container<'r>, path: &dyn Fn() -> FieldPath) {
-        for (i, variable) in elements(container.env.as_ref()).iter().enumerate() {
-            let from = variable.value_from.as_ref();
-            if let Some(secret) = from.and_then(|from| from.secret_key_ref.as_ref()) {
-                let path = || path().child("env").index(i).child("valueFrom").child("secretKeyRef");
-                self.add_secret(secret.name.as_ref(), &|| path().child("name"), None);
+    fn add_environment(&mut self, container: &'r Container<'r>, path: &FieldPath) {
+        for (i, variable) in container.env.iter().enumerate() {
+            if let Some(from) = &variable.value_from {
+                let path = || path.element("env", i).child("valueFrom").child("secretKeyRef");
+                self.add_secret(&from.secret_key_ref.name, || path().child("name"), None);
             }
         }
-        for (i, source) in elements(container.env_from.as_ref()).iter().enumerate() {
-            if let Some(secret) = &source.secret_ref {
-                let path = || path().child("envFrom").index(i).child("secretRef").child("name");
-                self.add_secret(secret.name.as_ref(), &path, None);
-            }
+        for (i, source) in container.env_from.iter().enumerate() {
+            let path = || path.element("envFrom", i).child("secretRef").child("name");
+            self.add_secret(&source.secret_ref.name, path, None);
         }
     }
 
     fn add_secret(
         &mut self,
-        name: Option<&'r Text<'r>>,
-        path: &dyn Fn() -> FieldPath,
+        name: &'r str,
+        path: impl FnOnce() -> FieldPath,
         files: Option<(&'r Volume<'r>, &'r Files<'r>)>,
     ) {
-        if let Some(name) = name {
+        if !name.is_empty() {
             self.secrets.push(SecretReference { path: path(), name, files });
         }
     }
@@ -251,13 +207,13 @@ impl<'r> Review<'r> {
         request: &AdmissionRequest,
     ) {
         let old = request.old_object.and_then(|old| serde_json::from_str(old.get()).ok());
-        let old: Option<Object<KubernetesObject>> = old;
-        let old = old.as_ref().and_then(|pod| pod.spec.as_ref()?.ephemeral_containers.as_ref());
+        let old: Object<KubernetesObject> = old.unwrap_or_default();
+        let old = old.spec.iter().flat_map(|spec| spec.ephemeral_containers.iter());
         let mut old_names = BTreeSet::new();
-        old_names.extend(elements(old).iter().map(|container| container.name()));
-        for (i, container) in elements(spec.ephemeral_containers.as_ref()).iter().enumerate() {
-            if !old_names.contains(container.name()) {
-                self.add_environment(container, &|| path.child("ephemeralContainers").index(i));
+        old_names.extend(old.map(|container| &*container.name));
+        for (i, container) in spec.ephemeral_containers.iter().enumerate() {
+            if !old_names.contains(&*container.name) {
+                self.add_environment(container, &path.element("ephemeralContainers", i));
             }
         }
     }
@@ -266,33 +222,49 @@ impl<'r> Review<'r> {
 impl<'r> SecretReference<'r> {
     /// The volume that consists of the Secret alone.
     pub fn volume(&self) -> Option<(&'r Volume<'r>, &'r Files<'r>)> {
-        self.files.filter(|(_, files)| files.secret_name.is_some())
+        self.files.filter(|(_, files)| !files.secret_name.is_empty())
     }
 }
 
 impl<'r> PodReview<'r> {
-    /// The path of a mount.
-    pub fn path_of(&self, mount: &Mount) -> FieldPath {
-        let container = self.path.child(mount.list).index(mount.indices.0);
-        container.child("volumeMounts").index(mount.indices.1)
-    }
-
     /// The mounts of a volume.
     pub fn mounts_of(&self, volume: &str) -> &[Mount<'r>] {
         self.mounts.get(volume).map_or(&[], Vec::as_slice)
     }
 }
 
-/// A token bound to a Pod, as a start.
-fn projected_token<'r>(path: FieldPath) -> RequestedToken<'r> {
+fn token_request<'r>(
+    spec: &'r Spec<'r>,
+    path: FieldPath,
+    request: &AdmissionRequest,
+) -> RequestedToken<'r> {
     RequestedToken {
         path,
-        audiences: Vec::new(),
-        expiration_seconds: None,
+        audiences: spec.audiences.iter().map(|audience| &**audience).collect(),
+        expiration_seconds: spec.expiration_seconds,
+        is_bound_to_pod: &*spec.bound_object_ref.kind == "Pod",
+        is_authored: !request.is_from_node(),
+        ..RequestedToken::default()
+    }
+}
+
+fn projected_token<'r>(
+    token: &'r ServiceAccountToken<'r>,
+    path: FieldPath,
+    volume: Option<&'r str>,
+) -> RequestedToken<'r> {
+    let audience = Some(&*token.audience).filter(|audience| !audience.is_empty());
+    let is_injected = volume.is_some_and(|name| name.starts_with("kube-api-access-"))
+        && token.expiration_seconds == Some(EXTENDED_LIFETIME)
+        && audience.is_none();
+    RequestedToken {
+        path,
+        audiences: audience.into_iter().collect(),
+        expiration_seconds: token.expiration_seconds,
         is_bound_to_pod: true,
-        is_authored: true,
+        is_authored: !is_injected,
         is_presumed: false,
-        volume: None,
+        volume,
     }
 }
 
@@ -300,11 +272,9 @@ fn projected_token<'r>(path: FieldPath) -> RequestedToken<'r> {
 /// that off: some container has no mount where the token goes
 /// (`plugin/pkg/admission/serviceaccount`, `mountServiceAccountToken`).
 fn will_inject_token(spec: &Spec) -> bool {
-    let [containers, init_containers, _] = spec.container_lists();
-    let mut containers = containers.1.iter().chain(init_containers.1);
-    let has_mount = |container: &Object<Container>| {
-        let mut mounts = container.mounts().iter();
-        mounts.any(|mount| text(mount.mount_path.as_ref()) == TOKEN_FOLDER)
+    let has_mount = |container: &Container| {
+        container.volume_mounts.iter().any(|mount| &*mount.mount_path == TOKEN_FOLDER)
     };
+    let mut containers = spec.containers.iter().chain(spec.init_containers.iter());
     spec.automount_service_account_token != Some(false) && containers.any(|it| !has_mount(it))
 }

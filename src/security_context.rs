@@ -2,7 +2,7 @@
 //! comes before the Pod's (`pkg/securitycontext/util.go`, `DetermineEffectiveSecurityContext`).
 
 use crate::decode::Text;
-use crate::objects::{Container, SecurityContext, Spec, elements, text};
+use crate::objects::{Container, SecurityContext, Spec};
 
 /// What a container can do as root, as far as the Pod's spec tells: the image may name a user, or
 /// none.
@@ -19,30 +19,29 @@ pub enum Root {
 impl Root {
     /// What a container of the Pod can do.
     pub fn of(spec: &Spec, container: &Container) -> Self {
-        let non_root = effective(spec, container, |it| it.run_as_non_root);
         let user = effective(spec, container, |it| it.run_as_user);
+        let non_root = effective(spec, container, |it| it.run_as_non_root);
+        let own = &container.security_context;
         if non_root == Some(true) || user.is_some_and(|user| user > 0) {
-            return Self::Never;
+            Self::Never
+        } else if own.privileged == Some(true) || has_setgid(own) {
+            Self::WithAnyGroups
+        } else {
+            Self::WithItsGroups
         }
-        let own = container.security_context.as_deref();
-        let may_change_groups = own.is_none_or(|it| it.privileged == Some(true) || has_setgid(it));
-        if may_change_groups { Self::WithAnyGroups } else { Self::WithItsGroups }
     }
 }
 
 /// Whether the container keeps SETGID, which a runtime gives to every container that doesn't drop
 /// it. A capability that is dropped by its name is gone, even if it is added as well.
 fn has_setgid(own: &SecurityContext) -> bool {
-    let Some(capabilities) = &own.capabilities else { return true };
-    let has = |list: &Option<Vec<Text>>, name| {
-        elements(list.as_ref()).iter().any(|capability| is_capability(capability, name))
-    };
-    let is_added = has(&capabilities.add, "SETGID") || has(&capabilities.add, "ALL");
-    !has(&capabilities.drop, "SETGID") && (!has(&capabilities.drop, "ALL") || is_added)
+    let has = |list: &[Text], name| list.iter().any(|capability| is_capability(capability, name));
+    let (add, drop) = (&own.capabilities.add, &own.capabilities.drop);
+    !has(drop, "SETGID") && (!has(drop, "ALL") || has(add, "SETGID") || has(add, "ALL"))
 }
 
 /// Kubernetes' documents write SETGID; runtimes take CAP_SETGID and any case as well.
-fn is_capability(capability: &Text, name: &str) -> bool {
+fn is_capability(capability: &str, name: &str) -> bool {
     let capability = capability.to_ascii_uppercase();
     capability.strip_prefix("CAP_").unwrap_or(&capability) == name
 }
@@ -67,18 +66,16 @@ fn common(spec: &Spec, field: fn(&SecurityContext) -> Option<i64>) -> Option<i64
 /// True for a Pod that runs on Windows, where there is no fsGroup. `spec.os` decides, else the
 /// node selector, else that Windows' own options are set.
 pub fn is_windows(spec: &Spec) -> bool {
-    let labels = spec.node_selector.as_ref();
-    let os = text(spec.os.as_ref().and_then(|os| os.name.as_ref()));
-    let os = match os {
-        "" => text(labels.and_then(|labels| labels.os.as_ref().or(labels.beta_os.as_ref()))),
-        os => os,
-    };
+    let labels = &spec.node_selector;
+    let os = [&spec.os.name, &labels.os, &labels.beta_os].into_iter().find(|os| !os.is_empty());
     let mut contexts = spec.all_containers().map(|container| &container.security_context);
-    let has_options = |it: &Option<_>| {
-        it.as_deref().is_some_and(|it: &SecurityContext| it.windows_options.is_some())
-    };
-    os == "windows"
-        || os.is_empty() && (has_options(&spec.security_context) || contexts.any(has_options))
+    os.map_or_else(
+        || {
+            spec.security_context.windows_options.is_some()
+                || contexts.any(|it| it.windows_options.is_some())
+        },
+        |os| &**os == "windows",
+    )
 }
 
 /// A container's own value of a field, or else the Pod's.
@@ -87,8 +84,7 @@ fn effective<T>(
     container: &Container,
     field: fn(&SecurityContext) -> Option<T>,
 ) -> Option<T> {
-    let contexts = [&container.security_context, &spec.security_context];
-    contexts.into_iter().flatten().find_map(|context| field(context))
+    field(&container.security_context).or_else(|| field(&spec.security_context))
 }
 
 #[cfg(test)]

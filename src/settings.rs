@@ -267,8 +267,8 @@ impl Settings {
     ///
     /// # Errors
     /// As [`Settings::new`], and for text that isn't JSON.
-    pub fn read(json: &str) -> Result<Self, String> {
-        Self::new(serde_json::from_slice(json.as_bytes()).map_err(|e| e.to_string())?)
+    pub fn read(json: &[u8]) -> Result<Self, String> {
+        Self::new(serde_json::from_slice(json).map_err(|e| e.to_string())?)
     }
 
     /// The maximum, in seconds, for an audience. Without one a token is for all audiences of the
@@ -304,11 +304,13 @@ impl Settings {
     }
 
     /// True for what the policy leaves alone. What is in no namespace is in none of these.
-    pub fn exempts(&self, namespace: &str, service_account: Option<&str>) -> bool {
+    pub fn exempts(&self, namespace: &str, service_account: &str) -> bool {
         let accounts = self.exempt_service_accounts.iter().filter_map(|it| it.split_once('/'));
         let mut accounts = accounts.filter(|it| pattern::matches(it.0, namespace));
-        (!namespace.is_empty() && any(&self.exempt_namespaces, namespace))
-            || service_account.is_some_and(|name| accounts.any(|it| pattern::matches(it.1, name)))
+        let is_exempt = any(&self.exempt_namespaces, namespace)
+            || (!service_account.is_empty())
+                && accounts.any(|it| pattern::matches(it.1, service_account));
+        !namespace.is_empty() && is_exempt
     }
 
     /// The settings for a namespace: the first override that is about it counts.
@@ -478,7 +480,7 @@ mod tests {
             ("empty text", r#"{"optOutAnnotation":"","mode":""}"#),
             ("empty sections", r#"{"fsGroup":{},"apiServer":{},"legacyTokens":{},"overrides":[]}"#),
         ] {
-            assert_eq!(Settings::read(json), Ok(Settings::default()), "{name}");
+            assert_eq!(Settings::read(json.as_bytes()), Ok(Settings::default()), "{name}");
         }
         assert_eq!(Settings::default().validate(), Ok(()));
     }
@@ -540,7 +542,7 @@ mod tests {
                 }),
             ],
         };
-        assert_eq!(Settings::read(json), Ok(expected));
+        assert_eq!(Settings::read(json.as_bytes()), Ok(expected));
     }
 
     #[test]
@@ -551,10 +553,14 @@ mod tests {
             r#"{"fsGroup": {"rule": "MayRunAs", "ranges": [{"min": 1000, "max": 2000}]}}"#,
             r#"{"allowedAudiences": []}"#,
         ] {
-            assert!(Settings::read(json).is_ok(), "{json}: {:?}", Settings::read(json));
+            assert!(
+                Settings::read(json.as_bytes()).is_ok(),
+                "{json}: {:?}",
+                Settings::read(json.as_bytes())
+            );
         }
         assert_eq!(
-            Settings::read(r#"{"allowedAudiences": []}"#).unwrap().allowed_audiences,
+            Settings::read(br#"{"allowedAudiences": []}"#).unwrap().allowed_audiences,
             Some(vec![])
         );
     }
@@ -617,7 +623,7 @@ mod tests {
                 "overrides[0].fsGroup: unknown field `fsGroup`",
             ),
         ] {
-            let problem = Settings::read(json).expect_err(json);
+            let problem = Settings::read(json.as_bytes()).expect_err(json);
             assert!(problem.starts_with(expected), "{json}: {problem}");
         }
     }
@@ -694,7 +700,7 @@ mod tests {
                 "fsGroup.default: Invalid value: -1: must be in fsGroup.ranges",
             ),
         ] {
-            assert_eq!(Settings::read(json), Err(expected.to_owned()), "{json}");
+            assert_eq!(Settings::read(json.as_bytes()), Err(expected.to_owned()), "{json}");
         }
     }
 
@@ -702,7 +708,7 @@ mod tests {
     fn all_values_out_of_range_are_reported_at_once() {
         let json =
             r#"{"maxExpirationSeconds": 1, "exemptNamespaces": [""], "fsGroup": {"default": -1}}"#;
-        let problems = Settings::read(json).unwrap_err();
+        let problems = Settings::read(json.as_bytes()).unwrap_err();
         let paths: Vec<_> =
             problems.split("; ").filter_map(|it| Some(it.split_once(": ")?.0)).collect();
         assert_eq!(paths, ["maxExpirationSeconds", "exemptNamespaces[0]", "fsGroup.default"]);
@@ -727,7 +733,7 @@ mod tests {
             ("the strictest of the API server's", named, "", 900),
             ("one of the API server's", named, "a", 7200),
         ] {
-            let settings = Settings::read(&format!("{{{settings}}}")).unwrap();
+            let settings = Settings::read(format!("{{{settings}}}").as_bytes()).unwrap();
             assert_eq!(settings.maximum(audience), expected, "{name}");
         }
     }
@@ -753,7 +759,7 @@ mod tests {
             (named, "own.cluster", true),
             (named, "https://kubernetes.default.svc", false),
         ] {
-            let allows = Settings::read(settings).unwrap().allows_audience(audience);
+            let allows = Settings::read(settings.as_bytes()).unwrap().allows_audience(audience);
             assert_eq!(allows, expected, "{audience} with {settings}");
         }
     }

@@ -26,7 +26,7 @@ fn check(review: &Review, context: &Context) -> Vec<Violation> {
             if !settings.allows_audience(audience) {
                 let message = not_supported(quoted(audience), &supported(settings));
                 let path = match review.subject {
-                    Subject::TokenRequest => token.path.child("audiences").index(i),
+                    Subject::TokenRequest => token.path.element("audiences", i),
                     _ => token.path.child("audience"),
                 };
                 violations.push(Violation::new(path, message, Remedy::Reject));

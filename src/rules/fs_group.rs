@@ -12,7 +12,7 @@
 //! replaced.
 
 use crate::message::{invalid, name, quoted, required};
-use crate::objects::{DEFAULT_MODE, Files, Volume, VolumeProjection, text};
+use crate::objects::{DEFAULT_MODE, Files, Volume, VolumeProjection};
 use crate::patch::{Patches, new_value};
 use crate::review::{Mount, PodReview, Review};
 use crate::rule::{Context, Remedy, Rule, Violation};
@@ -25,7 +25,7 @@ use std::collections::BTreeSet;
 pub const RULE: Rule = Rule { name: "fs-group", check };
 
 /// What a file's mode has that its group may read.
-const GROUP_READ: i64 = 0o040;
+const GROUP_READ: i32 = 0o040;
 
 fn check(review: &Review, context: &Context) -> Vec<Violation> {
     let settings = &context.settings.fs_group;
@@ -42,8 +42,7 @@ fn check(review: &Review, context: &Context) -> Vec<Violation> {
         settings.rule == GroupRule::MayRunAs
             || (settings.common_user == CommonUser::Accept && common_user(pod.spec).is_some())
     };
-    let security_context = pod.spec.security_context.as_ref();
-    let violation = match security_context.and_then(|security_context| security_context.fs_group) {
+    let violation = match pod.spec.security_context.fs_group {
         Some(group) if settings.allows(group) => return Vec::new(),
         Some(group) => not_allowed(group, pod, settings),
         None if may_be_absent() => return Vec::new(),
@@ -56,11 +55,8 @@ fn check(review: &Review, context: &Context) -> Vec<Violation> {
 fn token_volumes<'r>(review: &Review<'r>, pod: &PodReview<'r>, context: &Context) -> Vec<&'r str> {
     let mut converted = BTreeSet::new();
     converted.extend(converted_volumes(review, context));
-    let names = pod.spec.volumes().iter().filter_map(|volume| {
-        let holds = volume.tokens().next().is_some() || converted.contains(volume.name());
-        holds.then(|| volume.name())
-    });
-    names.collect()
+    let has_token = |it: &&Volume| it.tokens().next().is_some() || converted.contains(&*it.name);
+    pod.spec.volumes.iter().map(|volume| &volume.0).filter(has_token).map(|it| &*it.name).collect()
 }
 
 fn not_allowed(group: i64, pod: &PodReview, settings: &FsGroup) -> Violation {
@@ -73,37 +69,39 @@ fn missing(pod: &PodReview, token_volumes: &[&str], settings: &FsGroup) -> Viola
     let path = pod.path.child("securityContext").child("fsGroup");
     let shared = common_group(pod.spec).filter(|group| settings.allows(*group));
     let group = shared.unwrap_or(settings.default);
-    let dangers = [
-        (settings.persistent_volumes, persistent_volume(pod)),
-        (settings.private_files, private_volume(pod)),
-        (settings.root_containers, root_container(pod, token_volumes)),
-    ];
-    let with =
-        |choice| dangers.iter().filter(move |it| it.0 == choice).filter_map(|it| it.1.as_ref());
     let holder = match token_volumes {
         [volume, ..] => format!("volume {}", quoted(volume)),
         [] => "the volume that the API server injects".to_owned(),
     };
-    let message = format!(
+    let message = required(format!(
         "set it to a group of the processes that read the token, such as {group}: without it the \
          token in {holder} is not limited to one group"
-    );
-    if let Some(reason) = with(Obstacle::Reject).next() {
-        let message = required(format!("{message}; it is not set for you, since {reason}"));
-        return Violation::new(path, message, Remedy::Reject);
+    ));
+    let persistent = persistent_volume(pod);
+    let root = root_container(pod, token_volumes);
+    let mut warnings = Vec::new();
+    for (obstacle, reason) in [
+        (settings.persistent_volumes, &persistent),
+        (settings.private_files, &private_volume(pod)),
+        (settings.root_containers, &root),
+    ] {
+        match (obstacle, reason) {
+            (Obstacle::Reject, Some(reason)) => {
+                let message = format!("{message}; it is not set for you, since {reason}");
+                return Violation::new(path, message, Remedy::Reject);
+            }
+            (Obstacle::Leave, Some(reason)) => {
+                warnings.push(format!("{path}: set it yourself; it is left out, since {reason}"));
+            }
+            _ => {}
+        }
     }
-    let left: Vec<_> = with(Obstacle::Leave)
-        .map(|reason| format!("{path}: set it yourself; it is left out, since {reason}"))
-        .collect();
-    let message = required(message);
-    if !left.is_empty() {
-        return Violation { warnings: left, ..Violation::new(path, message, Remedy::Warn) };
+    if !warnings.is_empty() {
+        return Violation { warnings, ..Violation::new(path, message, Remedy::Warn) };
     }
-    let [(_, persistent), _, (_, root)] = &dangers;
-    let warnings = root.iter().map(|reason| {
+    warnings.extend(root.map(|reason| {
         format!("{path}: set runAsUser, or the right group: it is set to {group}, but {reason}")
-    });
-    let warnings = warnings.collect();
+    }));
     let remedy = Remedy::Patch(patches(pod, group, persistent.is_some()));
     Violation { warnings, ..Violation::new(path, message, remedy) }
 }
@@ -111,9 +109,7 @@ fn missing(pod: &PodReview, token_volumes: &[&str], settings: &FsGroup) -> Viola
 fn patches(pod: &PodReview, group: i64, has_persistent_volume: bool) -> Patches {
     let path = pod.path.child("securityContext");
     let mut patches = vec![(path.child("fsGroup"), new_value(group))];
-    let security_context = pod.spec.security_context.as_ref();
-    let policy = security_context.and_then(|it| it.fs_group_change_policy.as_ref());
-    if has_persistent_volume && policy.is_none() {
+    if has_persistent_volume && pod.spec.security_context.fs_group_change_policy.is_empty() {
         patches.push((path.child("fsGroupChangePolicy"), new_value("OnRootMismatch")));
     }
     patches
@@ -121,13 +117,9 @@ fn patches(pod: &PodReview, group: i64, has_persistent_volume: bool) -> Patches 
 
 /// What would happen to a volume whose files outlive a container.
 fn persistent_volume(pod: &PodReview) -> Option<String> {
-    let claim = pod
-        .claims
-        .first()
-        .map(|claim| text(claim.metadata.as_ref().and_then(|metadata| metadata.name.as_ref())));
-    let mut volumes = pod.spec.volumes().iter();
-    let volume = volumes.find(|volume| volume.is_persistent()).map(|volume| volume.name());
-    let volume = name(volume.or(claim)?);
+    let mut volumes = pod.spec.volumes.iter();
+    let volume = volumes.find(|volume| volume.is_persistent()).map(|volume| &*volume.name);
+    let volume = name(volume.or(pod.claim)?);
     Some(format!(
         "it changes group and mode of the files on volume {volume}, which outlive a container"
     ))
@@ -138,11 +130,10 @@ fn persistent_volume(pod: &PodReview) -> Option<String> {
 /// (`pkg/volume/volume_linux.go`, `changeFilePermission`).
 fn private_volume(pod: &PodReview) -> Option<String> {
     let may_be_root = |mount: &Mount| Root::of(pod.spec, mount.container) != Root::Never;
-    let mut volumes = pod.spec.volumes().iter();
-    let volume = volumes.find(|volume| {
-        has_private_file(volume) && pod.mounts_of(volume.name()).iter().any(may_be_root)
+    let volume = pod.spec.volumes.iter().find(|volume| {
+        has_private_file(volume) && pod.mounts_of(&volume.name).iter().any(may_be_root)
     });
-    let volume = name(volume?.name());
+    let volume = name(&volume?.name);
     Some(format!(
         "it lets its group read the private files of volume {volume}, which programs such as ssh then \
          refuse"
@@ -153,18 +144,17 @@ fn private_volume(pod: &PodReview) -> Option<String> {
 /// kubelet gives Pod certificates the modes of tokens (`pkg/volume/projected/projected.go`,
 /// `collectData`).
 fn root_container(pod: &PodReview, token_volumes: &[&str]) -> Option<String> {
-    let mut names = BTreeSet::new();
-    names.extend(token_volumes.iter().copied());
-    let volumes = pod.spec.volumes().iter().filter(|volume| {
-        let has_certificate = volume.sources().iter().any(|it| it.pod_certificate.is_some());
-        has_certificate || names.contains(volume.name())
-    });
-    let mounts = volumes.flat_map(|volume| pod.mounts_of(volume.name()));
+    let has_certificate = |volume: &Volume| {
+        volume.projected.sources.iter().any(|source| source.pod_certificate.is_some())
+    };
+    let certificates = pod.spec.volumes.iter().filter(|volume| has_certificate(volume));
+    let volumes = token_volumes.iter().copied().chain(certificates.map(|volume| &*volume.name));
+    let mounts = volumes.flat_map(|volume| pod.mounts_of(volume));
     let with_token = mounts.map(|mount| mount.container);
     let all = pod.spec.all_containers().filter(|_| pod.injects_token);
     let mut containers = with_token.chain(all);
     let container = containers.find(|it| Root::of(pod.spec, it) == Root::WithAnyGroups)?;
-    let container = name(container.name());
+    let container = name(&container.name);
     Some(format!(
         "if container {container} starts as root and becomes another user, that user can't read the \
          token"
@@ -172,41 +162,33 @@ fn root_container(pod: &PodReview, token_volumes: &[&str]) -> Option<String> {
 }
 
 fn has_private_file(volume: &Volume) -> bool {
-    let mut with_any_key = [&volume.secret, &volume.config_map].into_iter().flatten();
-    let mut downward_api = volume.downward_api.iter();
-    let default_mode = volume.projected.as_ref().and_then(|projected| projected.default_mode);
-    let mut sources = volume.sources().iter();
-    with_any_key.any(|files| has_private_key(files, files.default_mode))
-        || downward_api.any(|files| has_private_item(files, files.default_mode))
-        || sources.any(|source| is_private_projection(source, default_mode))
+    let Volume { secret, config_map, downward_api, projected, .. } = volume;
+    let mode = projected.default_mode;
+    is_private(secret, secret.default_mode)
+        || is_private(config_map, config_map.default_mode)
+        || (!downward_api.items.is_empty() && is_private(downward_api, downward_api.default_mode))
+        || projected.sources.iter().any(|source| is_private_projection(source, mode))
 }
 
-fn is_private_projection(source: &VolumeProjection, default_mode: Option<i64>) -> bool {
-    if let Some(files) = source.secret.as_ref().or(source.config_map.as_ref()) {
-        has_private_key(files, default_mode)
-    } else if let Some(files) = &source.downward_api {
-        has_private_item(files, default_mode)
-    } else {
+fn is_private_projection(source: &VolumeProjection, default_mode: Option<i32>) -> bool {
+    match (&source.secret, &source.config_map, &source.downward_api) {
+        (_, _, Some(files)) if files.items.is_empty() => false,
+        (Some(files), _, _) | (_, Some(files), _) | (_, _, Some(files)) => {
+            is_private(files, default_mode)
+        }
         // A token, a certificate, or what a later Kubernetes has.
-        is_private(default_mode)
+        _ => is_private(&Files::default(), default_mode),
     }
 }
 
 /// All keys become files when none is selected.
-fn has_private_key(files: &Files, default_mode: Option<i64>) -> bool {
-    if files.items().is_empty() {
-        is_private(default_mode)
-    } else {
-        has_private_item(files, default_mode)
+fn is_private(files: &Files, default_mode: Option<i32>) -> bool {
+    let is_private =
+        |mode: Option<i32>| mode.or(default_mode).unwrap_or(DEFAULT_MODE) & GROUP_READ == 0;
+    match &**files.items {
+        [] => is_private(None),
+        items => items.iter().any(|item| is_private(item.mode)),
     }
-}
-
-fn has_private_item(files: &Files, default_mode: Option<i64>) -> bool {
-    files.items().iter().any(|item| is_private(item.mode.or(default_mode)))
-}
-
-fn is_private(mode: Option<i64>) -> bool {
-    mode.unwrap_or(DEFAULT_MODE) & GROUP_READ == 0
 }
 
 #[cfg(test)]

@@ -11,12 +11,12 @@
 //! Mutation: a volume with a token of the Pod's own account becomes a projected volume with the
 //! same files, unless that would break it. The rest is rejected.
 
-use crate::cluster::Holds;
+use crate::cluster::TokenOwner;
 use crate::decode::Object;
 use crate::message::{forbidden, name, quoted};
 use crate::mount::{is_never_updated, is_seen_as_token};
 use crate::objects::{DEFAULT_MODE, Files, KeyToPath, Volume, VolumeMount};
-use crate::patch::{Patches, new_value};
+use crate::patch::new_value;
 use crate::review::{Review, SecretReference};
 use crate::rule::{Context, Remedy, Rule, Violation};
 use crate::settings::{Detect, LegacyRule};
@@ -49,17 +49,15 @@ fn check_reference(
     context: &Context,
 ) -> Option<Violation> {
     let path = secret.path.clone();
-    let owner = match holds(secret, review, context) {
-        Ok(Holds::NoToken) => return None,
-        Ok(Holds::Token(owner)) => owner,
+    let owner = match token_owner(secret, review, context) {
+        Ok(owner) => owner?,
         Err(e) => {
-            let message =
-                forbidden(format!("Secret {} can't be looked up: {e}", quoted(secret.name)));
-            return Some(Violation::new(path, message, Remedy::Error));
+            let message = format!("Secret {} can't be looked up: {e}", quoted(secret.name));
+            return Some(Violation::new(path, forbidden(message), Remedy::Error));
         }
     };
-    let message = message(secret, owner.as_deref(), review);
-    let Some(projected) = conversion(secret, owner.as_deref(), review, context) else {
+    let message = message(secret, &owner, review);
+    let Some(projected) = conversion(secret, &owner, review, context) else {
         return Some(Violation::new(path, message, Remedy::Reject));
     };
     let seconds = lifetime(context);
@@ -68,63 +66,65 @@ fn check_reference(
          {seconds} seconds that the kubelet renews",
         name(secret.name)
     )];
-    let remedy = Remedy::Patch(replacement(secret, projected));
+    let source = path.parent();
+    let replacement = (source.parent().child("projected"), new_value(projected));
+    let remedy = Remedy::Patch(vec![replacement, (source, None)]);
     Some(Violation { warnings, ..Violation::new(path, message, remedy) })
 }
 
-fn message(secret: &SecretReference, owner: Option<&str>, review: &Review) -> String {
-    let own = review.service_account.as_deref();
-    let owner = owner.map_or(String::new(), |owner| {
-        let whose = if Some(owner) == own { "" } else { ", not the Pod's own," };
-        format!(" of service account {}{whose}", quoted(owner))
-    });
+fn message(secret: &SecretReference, owner: &str, review: &Review) -> String {
+    let whose = match owner {
+        "" => String::new(),
+        owner if owner == review.service_account => {
+            format!(" of service account {}", quoted(owner))
+        }
+        owner => format!(" of service account {}, not the Pod's own,", quoted(owner)),
+    };
     forbidden(format!(
-        "use a projected volume with a serviceAccountToken: Secret {} holds a token{owner} that \
+        "use a projected volume with a serviceAccountToken: Secret {} holds a token{whose} that \
          never expires",
         quoted(secret.name)
     ))
 }
 
-/// Whether the Secret holds a token, and whose.
-fn holds(secret: &SecretReference, review: &Review, context: &Context) -> Result<Holds, String> {
+/// Whose token the Secret holds.
+fn token_owner(
+    secret: &SecretReference,
+    review: &Review,
+    context: &Context,
+) -> Result<TokenOwner, String> {
     let legacy_tokens = &context.settings.legacy_tokens;
     match (legacy_tokens.rule, legacy_tokens.detect) {
-        (LegacyRule::Allow, _) => Ok(Holds::NoToken),
+        (LegacyRule::Allow, _) => Ok(None),
         (LegacyRule::Reject, Detect::Lookup) => context.secrets.look_up(secret.name),
         (LegacyRule::Reject, Detect::Name) => {
-            let owner = owner_by_name(secret.name, review.service_account.as_deref());
-            Ok(match owner {
-                Some(owner) => Holds::Token(Some(owner.to_owned())),
-                None if is_mounted_as_token(secret, review) => Holds::Token(None),
-                None => Holds::NoToken,
-            })
+            let owner = owner_by_name(secret.name, review.service_account);
+            let unknown = || is_mounted_as_token(secret, review).then_some("");
+            Ok(owner.or_else(unknown).map(str::to_owned))
         }
     }
 }
 
 /// The account in the name that Kubernetes gave to a Secret. What it cut of a long name is known
 /// only of the Pod's own account.
-fn owner_by_name<'n>(secret: &'n str, own: Option<&'n str>) -> Option<&'n str> {
+fn owner_by_name<'n>(secret: &'n str, own: &'n str) -> Option<&'n str> {
     let (base, random) = secret.split_at_checked(secret.len().checked_sub(RANDOM_LENGTH)?)?;
     if !random.chars().all(|c| RANDOM.contains(c)) {
         return None;
     }
-    let base_of = |account: &str| {
-        let base: String = format!("{account}-token-").chars().take(LONGEST_BASE).collect();
-        base
-    };
-    let own = own.filter(|own| !own.is_empty() && base_of(own) == base);
-    own.or_else(|| base.strip_suffix("-token-").filter(|account| !account.is_empty()))
+    let is_cut = base.len() == LONGEST_BASE && format!("{own}-token-").starts_with(base);
+    let owner = if is_cut { own } else { base.strip_suffix("-token-")? };
+    Some(owner).filter(|owner| !owner.is_empty())
 }
 
 fn is_mounted_as_token(secret: &SecretReference, review: &Review) -> bool {
     secret.files.is_some_and(|(volume, files)| {
-        mounts(volume, review).any(|mount| is_seen_as_token(mount, files.items()))
+        mounts(volume, review).any(|mount| is_seen_as_token(mount, &files.items))
     })
 }
 
 fn mounts<'r>(volume: &Volume, review: &'r Review) -> impl Iterator<Item = &'r VolumeMount<'r>> {
-    let mounts = review.pod.iter().flat_map(|pod| pod.mounts_of(volume.name()));
+    let mounts = review.pod.iter().flat_map(|pod| pod.mounts_of(&volume.name));
     mounts.map(|mount| mount.as_written)
 }
 
@@ -135,10 +135,10 @@ pub(super) fn converted_volumes<'r>(
 ) -> impl Iterator<Item = &'r str> {
     review.secrets.iter().filter_map(move |secret| {
         let (volume, _) = secret.volume()?;
-        let Ok(Holds::Token(owner)) = holds(secret, review, context) else { return None };
-        let projected = conversion(secret, owner.as_deref(), review, context)?;
+        let owner = token_owner(secret, review, context).ok()??;
+        let projected = conversion(secret, &owner, review, context)?;
         let mut sources = projected.sources.iter().flatten();
-        sources.any(|source| source.service_account_token.is_some()).then(|| volume.name())
+        sources.any(|source| source.service_account_token.is_some()).then_some(&*volume.name)
     })
 }
 
@@ -146,19 +146,18 @@ pub(super) fn converted_volumes<'r>(
 /// mutation can't replace it.
 fn conversion(
     secret: &SecretReference,
-    owner: Option<&str>,
+    owner: &str,
     review: &Review,
     context: &Context,
 ) -> Option<ProjectedVolumeSource> {
     let (volume, source) = secret.volume()?;
-    if owner.is_none() || owner != review.service_account.as_deref() {
-        return None;
-    }
     let files = files(source)?;
     // With subPath the container would never see the second token.
-    let is_token = |file: &&File| file.key == "token";
-    let mut tokens = files.iter().filter(is_token);
-    if tokens.any(|file| mounts(volume, review).any(|mount| is_never_updated(mount, file.path))) {
+    let is_never_updated = |file: &File| {
+        file.key == "token" && mounts(volume, review).any(|it| is_never_updated(it, file.path))
+    };
+    let is_own = !owner.is_empty() && owner == review.service_account;
+    if !is_own || files.iter().any(is_never_updated) {
         return None;
     }
     projected(&files, source.default_mode, lifetime(context))
@@ -169,69 +168,56 @@ pub(super) fn lifetime(context: &Context) -> i64 {
     context.settings.lifetime_to_set(context.settings.maximum(""))
 }
 
-fn replacement(secret: &SecretReference, projected: ProjectedVolumeSource) -> Patches {
-    let source = secret.path.parent();
-    vec![(source.parent().child("projected"), new_value(projected)), (source, None)]
-}
-
 /// One file of a Secret volume.
 struct File<'s> {
     key: &'s str,
     path: &'s str,
-    /// The file's own mode.
-    mode: Option<i64>,
+    mode: i32,
 }
 
 /// The files of a token Secret in the volume; `None` when there are others among them.
 fn files<'s>(source: &'s Files) -> Option<Vec<File<'s>>> {
-    let items = source.items();
-    if items.is_empty() {
-        return Some(FILES.map(|key| File { key, path: key, mode: None }).into());
+    let default_mode = source.default_mode.unwrap_or(DEFAULT_MODE);
+    if source.items.is_empty() {
+        return Some(FILES.map(|key| File { key, path: key, mode: default_mode }).into());
     }
     let file = |item: &'s Object<KeyToPath>| {
-        let (key, path) = (item.key.as_deref()?, item.path.as_deref()?);
-        FILES.contains(&key).then_some(File { key, path, mode: item.mode })
+        let (key, path, mode) = (&*item.key, &*item.path, item.mode.unwrap_or(default_mode));
+        let is_known = FILES.contains(&key) && !path.is_empty();
+        is_known.then_some(File { key, path, mode })
     };
-    items.iter().map(file).collect()
+    source.items.iter().map(file).collect()
 }
 
 /// The projected volume with the same files and modes. A projected token has no mode of its own: it
 /// gets the volume's, so that this has to be the token's, and the other files say theirs.
 fn projected(
     files: &[File],
-    default_mode: Option<i64>,
+    default_mode: Option<i32>,
     seconds: i64,
 ) -> Option<ProjectedVolumeSource> {
-    let mode_of = |file: &File| file.mode.or(default_mode).unwrap_or(DEFAULT_MODE);
-    let mut tokens = files.iter().filter(|file| file.key == "token");
-    let token_mode = tokens.next().map(mode_of);
-    if tokens.any(|file| Some(mode_of(file)) != token_mode) {
+    let old_mode = default_mode.unwrap_or(DEFAULT_MODE);
+    let mut token_modes = files.iter().filter(|file| file.key == "token").map(|file| file.mode);
+    let new_mode = token_modes.next().unwrap_or(old_mode);
+    if token_modes.any(|mode| mode != new_mode) {
         return None;
     }
-    let old_mode = default_mode.unwrap_or(DEFAULT_MODE);
-    let new_mode = token_mode.unwrap_or(old_mode);
-    let sources = files.iter().map(|file| {
-        let mode =
-            if mode_of(file) == new_mode { None } else { Some(i32::try_from(mode_of(file)).ok()?) };
-        Some(projection(file, mode, seconds))
-    });
+    let sources = files.iter().map(|file| projection(file, new_mode, seconds)).collect();
     let default_mode = if new_mode == old_mode { default_mode } else { Some(new_mode) };
-    Some(ProjectedVolumeSource {
-        default_mode: default_mode.map(i32::try_from).transpose().ok()?,
-        sources: Some(sources.collect::<Option<_>>()?),
-    })
+    Some(ProjectedVolumeSource { default_mode, sources: Some(sources) })
 }
 
 /// What shows a file of the Secret, as the API server's own volume does
 /// (`plugin/pkg/admission/serviceaccount`, `TokenVolumeSource`).
-fn projection(file: &File, mode: Option<i32>, seconds: i64) -> VolumeProjection {
+fn projection(file: &File, default_mode: i32, seconds: i64) -> VolumeProjection {
     let path = file.path.to_owned();
-    let mut projection = VolumeProjection::default();
+    let mode = (file.mode != default_mode).then_some(file.mode);
     let config_map = |name: &str, path, optional| ConfigMapProjection {
         name: name.to_owned(),
         items: Some(vec![core::KeyToPath { key: file.key.to_owned(), mode, path }]),
         optional,
     };
+    let mut projection = VolumeProjection::default();
     match file.key {
         "token" => {
             projection.service_account_token = Some(ServiceAccountTokenProjection {
@@ -241,12 +227,11 @@ fn projection(file: &File, mode: Option<i32>, seconds: i64) -> VolumeProjection 
             });
         }
         "namespace" => {
-            let field = ObjectFieldSelector {
+            let field_ref = Some(ObjectFieldSelector {
                 api_version: Some("v1".to_owned()),
                 field_path: "metadata.namespace".to_owned(),
-            };
-            let file =
-                DownwardAPIVolumeFile { field_ref: Some(field), mode, path, ..Default::default() };
+            });
+            let file = DownwardAPIVolumeFile { field_ref, mode, path, resource_field_ref: None };
             projection.downward_api = Some(DownwardAPIProjection { items: Some(vec![file]) });
         }
         // The ConfigMap exists on OpenShift only.
@@ -300,7 +285,7 @@ mod tests {
             // Too long to be generated, but there is no doubt about it.
             (&*names[2], "default", Some(long)),
         ] {
-            assert_eq!(owner_by_name(name, Some(own)), owner, "{name} of {own}");
+            assert_eq!(owner_by_name(name, own), owner, "{name} of {own}");
         }
     }
 

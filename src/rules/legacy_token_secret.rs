@@ -19,13 +19,13 @@ pub const RULE: Rule = Rule { name: "legacy-token-secret", check };
 
 fn check(review: &Review, context: &Context) -> Vec<Violation> {
     let is_allowed = context.settings.legacy_tokens.rule == LegacyRule::Allow;
-    if is_allowed || review.secret_type != Some(TOKEN_SECRET) {
+    if is_allowed || review.secret_type != TOKEN_SECRET {
         return Vec::new();
     }
-    let account = review
-        .service_account
-        .as_deref()
-        .map_or(String::new(), |account| format!(" of service account {}", quoted(account)));
+    let account = match review.service_account {
+        "" => String::new(),
+        account => format!(" of service account {}", quoted(account)),
+    };
     let message = forbidden(format!(
         "use a projected volume with a serviceAccountToken, or the token API (kubectl create token): \
          a Secret of type {TOKEN_SECRET} holds a token{account} that never expires"

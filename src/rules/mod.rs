@@ -106,7 +106,8 @@ pub(crate) mod tests {
         let payload = payload.to_string();
         let Payload { request, .. } = Payload::decode(&payload).unwrap();
         let subject = request.subject().unwrap();
-        let review = Review::new(subject, &request).unwrap();
+        let account = request.service_account(subject);
+        let review = Review::new(subject, &request, &account).unwrap();
         let settings = Settings::new(settings.clone()).unwrap();
         let secrets = Secrets::new(cluster, "payments");
         let context = Context { settings: &settings, secrets: &secrets };

@@ -7,8 +7,8 @@
 //! Allowed: up to `maxExpirationSeconds`, or what `audiences` says. 3600 seconds when absent
 //! (`pkg/apis/core/v1/defaults.go`, `SetDefaults_ServiceAccountTokenProjection`). Exactly 3607
 //! seconds, bound to a Pod and for the API server's own audiences, counts as the year that the API
-//! server makes of it (`pkg/registry/core/serviceaccount/storage/token.go`, `Create`). Where nobody
-//! named these audiences, it counts so for every audience.
+//! server makes of it (`pkg/registry/core/serviceaccount/storage/token.go`, `Create`). Where the
+//! settings don't name these audiences, it counts so for every audience.
 //!
 //! Mutation: the maximum. Not in a CSIDriver, which is kept in Git: that is rejected.
 
@@ -35,7 +35,8 @@ fn check(review: &Review, context: &Context) -> Vec<Violation> {
 }
 
 fn check_token(token: &RequestedToken, subject: Subject, settings: &Settings) -> Option<Violation> {
-    let maximum = maximum(token, settings);
+    let audience = strictest_audience(token, settings);
+    let maximum = settings.maximum(audience);
     if effective_lifetime(token, settings) <= maximum {
         return None;
     }
@@ -48,37 +49,36 @@ fn check_token(token: &RequestedToken, subject: Subject, settings: &Settings) ->
         Subject::CsiDriver => Remedy::Reject,
         _ => Remedy::Patch(vec![(path.clone(), new_value(lifetime))]),
     };
-    let asked = token.expiration_seconds.unwrap_or(DEFAULT);
-    let warning = || {
-        let audience = audience(token, settings, name);
-        format!(
+    let of_audience = |quote: fn(&str) -> String| match audience {
+        "" => "the API server's audience".to_owned(),
+        audience => format!("audience {}", quote(audience)),
+    };
+    let mut warnings = Vec::new();
+    if token.is_authored {
+        let asked = token.expiration_seconds.unwrap_or(DEFAULT);
+        let audience = of_audience(name);
+        warnings.push(format!(
             "{path}: {asked} seconds are lowered to {lifetime}; the maximum is {maximum} seconds \
              for {audience}"
-        )
-    };
-    let warnings = token.is_authored.then(warning).into_iter().collect();
-    Some(Violation { warnings, ..Violation::new(path, message(token, maximum, settings), remedy) })
+        ));
+    }
+    let limit = format!("must not exceed {maximum} seconds for {}", of_audience(quoted));
+    Some(Violation { warnings, ..Violation::new(path, message(token, &limit, settings), remedy) })
 }
 
-fn message(token: &RequestedToken, maximum: i64, settings: &Settings) -> String {
-    let audience = audience(token, settings, quoted);
+fn message(token: &RequestedToken, limit: &str, settings: &Settings) -> String {
     let Some(asked) = token.expiration_seconds else {
-        return required(format!(
-            "must not exceed {maximum} seconds for {audience}, and is {DEFAULT} seconds when absent"
-        ));
+        return required(format!("{limit}, and is {DEFAULT} seconds when absent"));
     };
-    let detail = format!("must not exceed {maximum} seconds for {audience}");
     if !is_extended(token, settings) {
-        return invalid(asked, detail);
+        return invalid(asked, limit);
     }
     let condition = if is_own(token, settings) { "" } else { " if the audience is its own" };
-    invalid(
-        asked,
-        format!(
-            "{detail}: the API server extends exactly {asked} seconds to one year ({YEAR} \
-             seconds){condition}"
-        ),
-    )
+    let detail = format!(
+        "{limit}: the API server extends exactly {asked} seconds to one year ({YEAR} \
+         seconds){condition}"
+    );
+    invalid(asked, detail)
 }
 
 /// What the API server will inject into a template's Pods.
@@ -99,26 +99,16 @@ fn effective_lifetime(token: &RequestedToken, settings: &Settings) -> i64 {
 
 /// How long, in seconds, the token will live once the request is admitted.
 pub(super) fn admitted_lifetime(token: &RequestedToken, settings: &Settings) -> i64 {
-    let (effective, maximum) = (effective_lifetime(token, settings), maximum(token, settings));
-    let is_lowered = settings.mode == Mode::Mutate && effective > maximum;
-    if is_lowered { settings.lifetime_to_set(maximum) } else { effective }
+    let lifetime = effective_lifetime(token, settings);
+    let maximum = settings.maximum(strictest_audience(token, settings));
+    let is_lowered = settings.mode == Mode::Mutate && lifetime > maximum;
+    if is_lowered { settings.lifetime_to_set(maximum) } else { lifetime }
 }
 
-/// The maximum in seconds; the strictest when the token is for several audiences.
-fn maximum(token: &RequestedToken, settings: &Settings) -> i64 {
-    settings.maximum(strictest(token, settings))
-}
-
-fn strictest<'r>(token: &RequestedToken<'r>, settings: &Settings) -> &'r str {
+/// Of several audiences the one with the lowest maximum; empty for the API server's.
+fn strictest_audience<'r>(token: &RequestedToken<'r>, settings: &Settings) -> &'r str {
     let audiences = token.audiences.iter().copied();
     audiences.min_by_key(|audience| settings.maximum(audience)).unwrap_or("")
-}
-
-fn audience(token: &RequestedToken, settings: &Settings, quote: fn(&str) -> String) -> String {
-    match strictest(token, settings) {
-        "" => "the API server's audience".to_owned(),
-        audience => format!("audience {}", quote(audience)),
-    }
 }
 
 fn is_extended(token: &RequestedToken, settings: &Settings) -> bool {

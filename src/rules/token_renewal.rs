@@ -11,7 +11,7 @@
 
 use crate::message::name;
 use crate::mount::is_never_updated;
-use crate::objects::{Volume, text};
+use crate::objects::Volume;
 use crate::review::{Mount, PodReview, Review};
 use crate::rule::{Context, Rule, Violation};
 use crate::rules::legacy_token::{converted_volumes, lifetime};
@@ -23,29 +23,28 @@ pub const RULE: Rule = Rule { name: "token-renewal", check };
 
 fn check(review: &Review, context: &Context) -> Vec<Violation> {
     let Some(pod) = &review.pod else { return Vec::new() };
-    let mut notices: Vec<_> =
-        pod.spec.volumes().iter().flat_map(|volume| check_mounts(volume, pod)).collect();
+    let mut notices = Vec::new();
+    for volume in pod.spec.volumes.iter().filter(|volume| volume.tokens().next().is_some()) {
+        let mounts = pod.mounts_of(&volume.name).iter();
+        notices.extend(mounts.filter(|it| shows_old_token(it, volume)).map(never_renewed));
+    }
     notices.extend(check_grace_period(review, pod, context));
     notices
 }
 
-fn check_mounts(volume: &Volume, pod: &PodReview) -> Vec<Violation> {
-    let mounts = pod.mounts_of(volume.name()).iter();
-    let shows_old_token = |mount: &&Mount| {
-        volume.tokens().any(|token| is_never_updated(mount.as_written, text(token.path.as_ref())))
-    };
-    mounts.filter(shows_old_token).map(|mount| never_renewed(mount, pod)).collect()
+fn shows_old_token(mount: &Mount, volume: &Volume) -> bool {
+    volume.tokens().any(|token| is_never_updated(mount.as_written, &token.path))
 }
 
-fn never_renewed(mount: &Mount, pod: &PodReview) -> Violation {
-    let has_sub_path = !text(mount.as_written.sub_path.as_ref()).is_empty();
-    let field = if has_sub_path { "subPath" } else { "subPathExpr" };
+fn never_renewed(mount: &Mount) -> Violation {
+    let is_expression = mount.as_written.sub_path.is_empty();
+    let field = if is_expression { "subPathExpr" } else { "subPath" };
     let message = format!(
         "mount the whole volume: a file mounted with {field} never changes, so that the token of \
          container {} isn't renewed and expires",
-        name(mount.container.name())
+        name(&mount.container.name)
     );
-    Violation::notice(pod.path_of(mount).child(field), message)
+    Violation::notice(mount.path.child(field), message)
 }
 
 fn check_grace_period(review: &Review, pod: &PodReview, context: &Context) -> Option<Violation> {
@@ -53,7 +52,7 @@ fn check_grace_period(review: &Review, pod: &PodReview, context: &Context) -> Op
     let tokens = review.tokens.iter();
     let tokens = tokens.map(|it| (admitted_lifetime(it, context.settings), it.volume));
     let is_mutated = context.settings.mode == Mode::Mutate;
-    let converted = is_mutated.then(|| converted_volumes(review, context)).into_iter().flatten();
+    let converted = converted_volumes(review, context).filter(|_| is_mutated);
     let converted = converted.map(|volume| (lifetime(context), Some(volume)));
     let (lifetime, volume) = tokens.chain(converted).min()?;
     (grace_period > lifetime).then(|| {
