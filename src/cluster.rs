@@ -4,14 +4,15 @@ use crate::message::quoted;
 use crate::objects::{SERVICE_ACCOUNT_NAME, TOKEN_SECRET};
 use kubewarden_policy_sdk::host_capabilities::kubernetes::{GetResourceRequest, get_resource};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Gets an object, or says why not.
-pub type GetResource = fn(&GetResourceRequest) -> Result<Value, String>;
+/// Gets an object's JSON, or says why not.
+pub type GetResource = fn(&GetResourceRequest) -> Result<Box<RawValue>, String>;
 
 /// Asks policy-server, which asks the API server and keeps an answer for five seconds.
-pub fn from_policy_server(request: &GetResourceRequest) -> Result<Value, String> {
+pub fn from_policy_server(request: &GetResourceRequest) -> Result<Box<RawValue>, String> {
     get_resource(request).map_err(|e| e.to_string())
 }
 
@@ -63,7 +64,8 @@ impl<'c> Secrets<'c> {
     }
 }
 
-fn token_owner(secret: &Value, name: &str) -> Result<TokenOwner, String> {
+fn token_owner(secret: &RawValue, name: &str) -> Result<TokenOwner, String> {
+    let secret: Value = serde_json::from_str(secret.get()).map_err(|e| e.to_string())?;
     let metadata = &secret["metadata"];
     if metadata["name"] != name {
         return Err(format!("the answer is not about Secret {}", quoted(name)));
@@ -82,6 +84,7 @@ fn token_owner(secret: &Value, name: &str) -> Result<TokenOwner, String> {
 mod tests {
     use super::*;
     use serde_json::json;
+    use serde_json::value::to_raw_value;
 
     /// A cluster with a Secret for each case, named after it.
     fn cluster(request: &GetResourceRequest) -> Result<Value, String> {
@@ -109,7 +112,8 @@ mod tests {
 
     #[test]
     fn what_the_cluster_says() {
-        let secrets = Secrets::new(cluster, "payments");
+        let get_resource = |request: &_| Ok(to_raw_value(&cluster(request)?).unwrap());
+        let secrets = Secrets::new(get_resource, "payments");
         for (name, expected) in [
             ("token", Ok(Some(String::new()))),
             ("token-of-builder", Ok(Some("builder".to_owned()))),

@@ -93,62 +93,60 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
 
 /// The path of the field at which serde_json gave up, and what it says about it. The path is empty
 /// for text that isn't JSON.
-pub fn locate(json: &[u8], error: &serde_json::Error) -> (String, String) {
+pub fn locate(json: &str, error: &serde_json::Error) -> (String, String) {
     let message = error.to_string();
     if !error.is_data() {
         return (String::new(), message);
     }
-    let lines = json.split_inclusive(|byte| *byte == b'\n').take(error.line().saturating_sub(1));
-    let read = lines.map(<[u8]>::len).sum::<usize>() + error.column();
+    let lines = json.split_inclusive('\n').take(error.line().saturating_sub(1));
+    let read = lines.map(str::len).sum::<usize>() + error.column();
     let path = path_at(json.get(..read).unwrap_or(json)).unwrap_or_default();
     let end = message.rfind(" at line ").unwrap_or(message.len());
     (path, message[..end].to_owned())
 }
 
+/// A step into an object or a list.
+enum Step {
+    Key(String),
+    Index(usize),
+}
+
 /// The path of the value at which a valid beginning of a JSON text ends.
-fn path_at(json: &[u8]) -> Option<String> {
-    // What is open: the path of the object or list, and the index in a list.
-    let mut open: Vec<(String, Option<usize>)> = Vec::new();
-    let mut path = String::new();
-    let mut is_key = false;
-    let mut i = 0;
-    while let Some(byte) = json.get(i) {
+fn path_at(json: &str) -> Option<String> {
+    let (mut path, mut is_key, mut i) = (Vec::new(), false, 0);
+    while let Some(byte) = json.as_bytes().get(i) {
+        let start = i;
         i += 1;
         match byte {
             b'{' => {
-                open.push((path.clone(), None));
+                path.push(Step::Key(String::new()));
                 is_key = true;
             }
-            b'[' => {
-                open.push((path.clone(), Some(0)));
-                path += "[0]";
-                is_key = false;
-            }
-            b'}' | b']' => (path, _) = open.pop()?,
-            b',' => match open.last_mut()? {
-                (list, Some(index)) => {
-                    *index += 1;
-                    path = format!("{list}[{index}]");
-                }
-                (_, None) => is_key = true,
+            b'[' => path.push(Step::Index(0)),
+            b'}' | b']' => drop(path.pop()),
+            b',' => match path.last_mut()? {
+                Step::Index(index) => *index += 1,
+                Step::Key(_) => is_key = true,
             },
             b'"' => {
-                let start = i - 1;
-                while *json.get(i)? != b'"' {
-                    i += if json[i] == b'\\' { 2 } else { 1 };
+                while *json.as_bytes().get(i)? != b'"' {
+                    i += if json.as_bytes()[i] == b'\\' { 2 } else { 1 };
                 }
                 i += 1;
                 if is_key {
-                    let key: String = serde_json::from_slice(&json[start..i]).ok()?;
-                    let (object, _) = open.last()?;
-                    path = if object.is_empty() { key } else { format!("{object}.{key}") };
+                    *path.last_mut()? = Step::Key(serde_json::from_str(json.get(start..i)?).ok()?);
                     is_key = false;
                 }
             }
             _ => {}
         }
     }
-    Some(path)
+    let steps = path.into_iter().map(|step| match step {
+        Step::Key(key) if key.is_empty() => key,
+        Step::Key(key) => format!(".{key}"),
+        Step::Index(index) => format!("[{index}]"),
+    });
+    Some(steps.collect::<String>().trim_start_matches('.').to_owned())
 }
 
 #[cfg(test)]
@@ -189,7 +187,7 @@ mod tests {
             ("a duplicate in an element", r#"{"list":[{"text":"x","text":"x"}]}"#, "list[0].text"),
         ] {
             let error = serde_json::from_str::<Object<Sample>>(json).expect_err(name);
-            let (found, message) = locate(json.as_bytes(), &error);
+            let (found, message) = locate(json, &error);
             assert_eq!(found, path, "{name}: {message}");
             assert!(!message.contains(" at line "), "{name}: {message}");
         }
@@ -199,7 +197,7 @@ mod tests {
     fn text_that_is_not_json_has_no_path() {
         for json in ["", "{", r#"{"text":"#, r#"{"text":"a\"#, "x"] {
             let error = serde_json::from_str::<Object<Sample>>(json).expect_err(json);
-            let (path, message) = locate(json.as_bytes(), &error);
+            let (path, message) = locate(json, &error);
             assert_eq!(path, "", "{json}");
             assert!(message.contains(" at line "), "{json}: {message}");
         }

@@ -16,6 +16,12 @@ pub enum Segment {
     Name(&'static str),
 }
 
+impl Segment {
+    pub fn is_name(&self, name: &str) -> bool {
+        matches!(self, Self::Name(own) if *own == name)
+    }
+}
+
 impl FieldPath {
     /// The path of a field by the names that lead to it.
     pub fn new(names: &[&'static str]) -> Self {

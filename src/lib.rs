@@ -48,6 +48,9 @@ pub fn validate(payload: &[u8]) -> CallResult {
 /// # Errors
 /// Never for what the settings hold.
 pub fn validate_settings(payload: &[u8]) -> CallResult {
-    let message = settings::Settings::read(payload).err();
+    let message = match std::str::from_utf8(payload) {
+        Ok(json) => settings::Settings::read(json).err(),
+        Err(e) => Some(e.to_string()),
+    };
     Ok(serde_json::to_vec(&SettingsValidationResponse { valid: message.is_none(), message })?)
 }

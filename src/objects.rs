@@ -53,7 +53,7 @@ impl KubernetesObject<'_> {
     /// The value of an annotation; `None` also for one that isn't text.
     pub fn annotation(&self, key: &str) -> Option<String> {
         let annotations = self.metadata.annotations?;
-        let annotations: Value = serde_json::from_slice(annotations.get().as_bytes()).ok()?;
+        let annotations: Value = serde_json::from_str(annotations.get()).ok()?;
         annotations.get(key)?.as_str().map(str::to_owned)
     }
 
@@ -74,7 +74,7 @@ pub struct Spec<'a> {
     pub init_containers: List<Container<'a>>,
     pub ephemeral_containers: List<Container<'a>>,
     pub security_context: Nested<SecurityContext<'a>>,
-    pub os: Nested<Named<'a>>,
+    pub os: Nested<Reference<'a>>,
     pub node_selector: Nested<NodeSelector<'a>>,
     pub termination_grace_period_seconds: Option<i64>,
     pub automount_service_account_token: Option<bool>,
@@ -92,7 +92,7 @@ pub struct Spec<'a> {
     /// Of a TokenRequest, in seconds; 3600 when absent.
     pub expiration_seconds: Option<i64>,
     /// Of a TokenRequest: the object with which the token ends.
-    pub bound_object_ref: Nested<GroupKind<'a>>,
+    pub bound_object_ref: Nested<Reference<'a>>,
     /// Of a CSIDriver: the tokens of each Pod that the kubelet hands to it.
     pub token_requests: List<ServiceAccountToken<'a>>,
 }
@@ -120,18 +120,12 @@ impl<'a> Spec<'a> {
     }
 }
 
-/// `GroupVersionKind`; and `BoundObjectReference`, which has a kind, too
+/// `GroupVersionKind`, `BoundObjectReference`, `PodOS`, `SecretKeySelector` and `SecretEnvSource`
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
-pub struct GroupKind<'a> {
+pub struct Reference<'a> {
     pub group: Text<'a>,
     pub kind: Text<'a>,
-}
-
-/// `PodOS`, `SecretKeySelector` and `SecretEnvSource`
-#[derive(Debug, Default, Deserialize)]
-#[serde(bound(deserialize = "'de: 'a"))]
-pub struct Named<'a> {
     pub name: Text<'a>,
 }
 
@@ -188,9 +182,9 @@ pub struct Container<'a> {
 pub struct EnvSource<'a> {
     pub value_from: Option<Box<Object<EnvSource<'a>>>>,
     /// One key of a Secret.
-    pub secret_key_ref: Nested<Named<'a>>,
+    pub secret_key_ref: Nested<Reference<'a>>,
     /// All keys of a Secret.
-    pub secret_ref: Nested<Named<'a>>,
+    pub secret_ref: Nested<Reference<'a>>,
 }
 
 /// `VolumeMount`
@@ -203,16 +197,20 @@ pub struct VolumeMount<'a> {
     pub sub_path_expr: Text<'a>,
 }
 
-/// `Volume`
+/// `Volume`; and `VolumeProjection`, which is a source of a projected one
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub struct Volume<'a> {
     pub name: Text<'a>,
     pub projected: Nested<Files<'a>>,
-    pub secret: Nested<Files<'a>>,
-    pub config_map: Nested<Files<'a>>,
+    pub secret: Option<Object<Files<'a>>>,
+    pub config_map: Option<Object<Files<'a>>>,
     #[serde(rename = "downwardAPI")]
-    pub downward_api: Nested<Files<'a>>,
+    pub downward_api: Option<Object<Files<'a>>>,
+    /// Of a projected volume.
+    pub service_account_token: Option<Object<ServiceAccountToken<'a>>>,
+    /// Of a projected volume.
+    pub pod_certificate: Option<IgnoredAny>,
     /// The source whose files outlive a container, whichever it is. The kubelet would change their
     /// group and mode for an fsGroup (`pkg/volume/volume_linux.go`, `ChangePermissions`). nfs,
     /// hostPath, emptyDir and image aren't among these.
@@ -258,7 +256,7 @@ pub struct Files<'a> {
     pub name: Text<'a>,
     pub items: List<KeyToPath<'a>>,
     /// Of a projected volume.
-    pub sources: List<VolumeProjection<'a>>,
+    pub sources: List<Volume<'a>>,
     /// Of a volume; 0644 when absent.
     pub default_mode: Option<i32>,
 }
@@ -270,18 +268,6 @@ pub struct KeyToPath<'a> {
     pub key: Text<'a>,
     pub path: Text<'a>,
     pub mode: Option<i32>,
-}
-
-/// `VolumeProjection`
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
-pub struct VolumeProjection<'a> {
-    pub service_account_token: Option<Object<ServiceAccountToken<'a>>>,
-    pub secret: Option<Object<Files<'a>>>,
-    pub config_map: Option<Object<Files<'a>>>,
-    #[serde(rename = "downwardAPI")]
-    pub downward_api: Option<Object<Files<'a>>>,
-    pub pod_certificate: Option<IgnoredAny>,
 }
 
 /// `ServiceAccountTokenProjection`; and `TokenRequest` of a CSIDriver, which has no path

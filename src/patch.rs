@@ -2,27 +2,22 @@
 
 use crate::decode::Text;
 use crate::field_path::{FieldPath, Segment};
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, IntoDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor, value::MapDeserializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Fields and their new values; `None` for one that is removed.
-pub type Patches = Vec<(FieldPath, Option<Box<RawValue>>)>;
+/// A field and its new value; `None` for one that is removed.
+pub type Patch = (FieldPath, Option<Box<RawValue>>);
+
+/// Patches by their paths.
+pub type Patches = BTreeMap<FieldPath, Option<Box<RawValue>>>;
 
 /// The new value of a field. What Kubernetes' types hold is always JSON.
 pub fn new_value(value: impl Serialize) -> Option<Box<RawValue>> {
     to_raw_value(&value).ok()
-}
-
-/// A value with patches: what isn't patched stays text.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum Patched<'a> {
-    Raw(&'a RawValue),
-    Object(BTreeMap<Text<'a>, Patched<'a>>),
-    List(Vec<Patched<'a>>),
 }
 
 /// The value at a path in a JSON text, with patches, none of which is about a field inside of
@@ -32,72 +27,68 @@ enum Patched<'a> {
 /// When a path doesn't fit the value.
 pub fn apply(json: &str, at: &FieldPath, patches: Patches) -> serde_json::Result<Box<RawValue>> {
     let patches = patches.into_iter().map(|(path, value)| (at.join(path.segments()), value));
-    let patches: Patches = patches.collect();
-    let along = Along(patches.iter().map(|it| (it.0.segments(), it.1.as_deref())).collect());
+    let patches: Vec<_> = patches.collect();
+    let along = Along { patches: &patches, depth: 0 };
     let mut value = along.deserialize(&mut serde_json::Deserializer::from_str(json))?;
     for segment in at.segments() {
-        value = match (value, segment) {
-            (Some(Patched::Object(mut fields)), Segment::Name(name)) => {
-                fields.remove(&Text::from(*name))
-            }
-            _ => None,
-        };
+        let Some(Patched::Object(Fields(fields))) = value else { break };
+        let field = fields.into_iter().find(|(name, _)| segment.is_name(name));
+        value = field.map(|(_, value)| value);
     }
-    to_raw_value(&value.ok_or_else(|| Error::custom("there is nothing to patch"))?)
+    to_raw_value(&value)
 }
 
-/// The patches of a value with the rest of their paths: what decodes it as [`Patched`].
-#[derive(Default)]
-struct Along<'a>(Vec<(&'a [Segment], Option<&'a RawValue>)>);
+/// A value with patches: what isn't patched stays text.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Patched<'a> {
+    Raw(&'a RawValue),
+    Object(Fields<'a>),
+    List(Vec<Patched<'a>>),
+}
+
+struct Fields<'a>(Vec<(Text<'a>, Patched<'a>)>);
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+/// The patches of a value, sorted, and how many segments of their paths lead to the value: what
+/// decodes it as [`Patched`], or as `None` when it is removed.
+#[derive(Clone, Copy)]
+struct Along<'a> {
+    patches: &'a [Patch],
+    depth: usize,
+}
 
 impl<'a> Along<'a> {
+    const NOTHING: Self = Self { patches: &[], depth: 0 };
+
+    fn segment_of(self, patch: &Patch) -> Option<Segment> {
+        patch.0.segments().get(self.depth).copied()
+    }
+
     /// The patches of each field or element.
-    fn by_segment(&self) -> BTreeMap<Segment, Self> {
-        let mut inside: BTreeMap<Segment, Self> = BTreeMap::new();
-        for (path, value) in &self.0 {
-            if let Some((first, rest)) = path.split_first() {
-                inside.entry(*first).or_default().0.push((rest, *value));
-            }
-        }
-        inside
+    fn inside(self) -> impl Iterator<Item = (Segment, Along<'a>)> {
+        let groups = self.patches.chunk_by(move |a, b| self.segment_of(a) == self.segment_of(b));
+        groups.filter_map(move |patches| {
+            Some((self.segment_of(patches.first()?)?, Self { patches, depth: self.depth + 1 }))
+        })
     }
-
-    /// A field that is absent, as the patches make it.
-    fn on_absent<E: Error>(&self) -> Result<Option<Patched<'a>>, E> {
-        match &*self.0 {
-            [([], value), ..] => Ok(value.map(Patched::Raw)),
-            _ => with_absent_fields(BTreeMap::new(), self.by_segment()).map(Some),
-        }
-    }
-}
-
-/// An object with patched fields that it hasn't got.
-fn with_absent_fields<'a, E: Error>(
-    mut fields: BTreeMap<Text<'a>, Patched<'a>>,
-    absent: BTreeMap<Segment, Along<'a>>,
-) -> Result<Patched<'a>, E> {
-    for (segment, along) in absent {
-        let Segment::Name(name) = segment else {
-            return Err(E::custom("an object has no elements"));
-        };
-        if let Some(field) = along.on_absent()? {
-            fields.insert(Text::from(name), field);
-        }
-    }
-    Ok(Patched::Object(fields))
 }
 
 impl<'de> DeserializeSeed<'de> for Along<'de> {
-    /// `None` for a field that is removed.
     type Value = Option<Patched<'de>>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        match &*self.0 {
+        match self.patches {
             [] => <&RawValue>::deserialize(deserializer).map(|value| Some(Patched::Raw(value))),
-            [([], value), ..] => {
-                IgnoredAny::deserialize(deserializer).map(|_| value.map(Patched::Raw))
+            [patch, ..] if self.segment_of(patch).is_none() => {
+                let value = patch.1.as_deref().map(Patched::Raw);
+                IgnoredAny::deserialize(deserializer).map(|_| value)
             }
-            [([Segment::Index(_), ..], _), ..] => deserializer.deserialize_seq(self),
             _ => deserializer.deserialize_option(self),
         }
     }
@@ -110,41 +101,48 @@ impl<'de> Visitor<'de> for Along<'de> {
         f.write_str("an object or a list")
     }
 
-    /// `null` counts as absent.
+    /// `null` counts as an object without fields.
     fn visit_none<E: Error>(self) -> Result<Self::Value, E> {
-        self.on_absent()
+        self.visit_map(MapDeserializer::new(std::iter::empty::<((), ())>()))
     }
 
-    fn visit_some<D: Deserializer<'de>>(self, object: D) -> Result<Self::Value, D::Error> {
-        object.deserialize_map(self)
+    fn visit_some<D: Deserializer<'de>>(self, value: D) -> Result<Self::Value, D::Error> {
+        match self.inside().next() {
+            Some((Segment::Index(_), _)) => value.deserialize_seq(self),
+            _ => value.deserialize_map(self),
+        }
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut fields, mut inside) = (BTreeMap::new(), self.by_segment());
+        let (mut fields, mut inside) = (Vec::new(), self.inside().collect::<Vec<_>>());
         while let Some(name) = map.next_key::<Text>()? {
-            let patched =
-                inside.keys().copied().find(|it| matches!(it, Segment::Name(it) if *it == &*name));
-            let along = patched.and_then(|segment| inside.remove(&segment)).unwrap_or_default();
-            if let Some(field) = map.next_value_seed(along)? {
-                fields.insert(name, field);
-            }
+            let patched = inside.iter().position(|(segment, _)| segment.is_name(&name));
+            let along = patched.map_or(Self::NOTHING, |i| inside.remove(i).1);
+            fields.extend(map.next_value_seed(along)?.map(|value| (name, value)));
         }
-        with_absent_fields(fields, inside).map(Some)
+        for (segment, along) in inside {
+            let Segment::Name(name) = segment else {
+                return Err(A::Error::custom("an object has no elements"));
+            };
+            let value = along.deserialize(().into_deserializer())?;
+            fields.extend(value.map(|value| (Text::from(name), value)));
+        }
+        Ok(Some(Patched::Object(Fields(fields))))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let (mut elements, mut inside) = (Vec::new(), self.by_segment());
+        let (mut elements, mut inside) = (Vec::new(), self.inside().peekable());
         loop {
-            let along = inside.remove(&Segment::Index(elements.len())).unwrap_or_default();
-            let Some(element) = list.next_element_seed(along)? else { break };
-            elements.push(element.ok_or_else(|| A::Error::custom("an element can't be removed"))?);
+            let next = inside.next_if(|(segment, _)| *segment == Segment::Index(elements.len()));
+            let along = next.map_or(Self::NOTHING, |(_, along)| along);
+            match list.next_element_seed(along)? {
+                Some(Some(element)) => elements.push(element),
+                None if next.is_none() && inside.peek().is_none() => {
+                    return Ok(Some(Patched::List(elements)));
+                }
+                _ => return Err(A::Error::custom("there is no such element to patch")),
+            }
         }
-        let exists =
-            |path: &[Segment]| matches!(path, [Segment::Index(i), ..] if *i < elements.len());
-        if self.0.iter().all(|(path, _)| exists(path)) {
-            return Ok(Some(Patched::List(elements)));
-        }
-        Err(A::Error::custom("there is no such element"))
     }
 }
 
@@ -157,14 +155,11 @@ mod tests {
         FieldPath::new(names)
     }
 
-    fn set(path: FieldPath, value: Value) -> (FieldPath, Option<Box<RawValue>>) {
+    fn set(path: FieldPath, value: Value) -> Patch {
         (path, new_value(value))
     }
 
-    fn apply_to<const N: usize>(
-        object: &str,
-        patches: [(FieldPath, Option<Box<RawValue>>); N],
-    ) -> serde_json::Result<String> {
+    fn apply_to<const N: usize>(object: &str, patches: [Patch; N]) -> serde_json::Result<String> {
         let payload = format!(r#"{{"x":[1],"request":{{"object":{object},"y":{{}}}},"z":1}}"#);
         let patched = apply(&payload, &path(&["request", "object"]), patches.into())?;
         Ok(patched.get().to_owned())
@@ -180,7 +175,7 @@ mod tests {
                 "the rest as it came",
                 r#"{"z": [1e3, 1.50, "\u0061"] , "a":1}"#,
                 set(a(), json!({})),
-                r#"{"a":{},"z":[1e3, 1.50, "\u0061"]}"#,
+                r#"{"z":[1e3, 1.50, "\u0061"],"a":{}}"#,
             ),
             (
                 "objects that lead to it",
@@ -211,7 +206,7 @@ mod tests {
             set(path(&["k"]), json!(true)),
         ];
         let patched = apply_to(r#"{"l":[{"a":1,"x":0},{},{"a":3}]}"#, patches).unwrap();
-        assert_eq!(patched, r#"{"k":true,"l":[{"b":20,"x":0},{},{"a":30}]}"#);
+        assert_eq!(patched, r#"{"l":[{"x":0,"b":20},{},{"a":30}],"k":true}"#);
     }
 
     #[test]

@@ -40,7 +40,7 @@ fn answer(json: &str, get_resource: GetResource) -> Response {
 
 /// True for a request that no rule is about. Its object may hold anything.
 fn is_about_another_object(json: &str) -> bool {
-    let Ok(mut payload) = serde_json::from_slice::<Value>(json.as_bytes()) else { return false };
+    let Ok(mut payload) = serde_json::from_str::<Value>(json) else { return false };
     if let Some(object) = payload.pointer_mut("/request/object") {
         object.take();
     }
@@ -57,7 +57,7 @@ fn decide(json: &str, payload: &Payload, get_resource: GetResource) -> Response 
     }
     let Some(subject) = request.subject() else { return Response::accept() };
     let settings = payload.settings.map_or("{}", |settings| settings.get());
-    let mut settings = match Settings::read(settings.as_bytes()) {
+    let mut settings = match Settings::read(settings) {
         Ok(settings) => settings.for_namespace(&request.namespace),
         Err(e) => return Response::decode_error(format!("settings: Invalid value: {e}")),
     };
@@ -107,7 +107,7 @@ fn opted_out(request: &AdmissionRequest, settings: &Settings) -> Option<Response
     let path = FieldPath::new(request.pod_path()).child("metadata").child("annotations");
     let text = format!("{path}[{key}]: is \"true\", so that tokens are not checked");
     let mut response = Response { warnings: vec![warning(&text)], ..Response::accept() };
-    response.audit_annotations.insert("opt-out", key.clone());
+    response.audit_annotations.insert("opt-out".to_owned(), key.clone().into());
     Some(response)
 }
 
@@ -119,7 +119,7 @@ fn is_unchanged(json: &str, request: &AdmissionRequest, subject: Subject) -> boo
         Subject::CsiDriver => &["spec", "tokenRequests"],
         _ => return false,
     };
-    let Ok(payload) = serde_json::from_slice::<Value>(json.as_bytes()) else { return false };
+    let Ok(payload) = serde_json::from_str::<Value>(json) else { return false };
     let [old, new] = ["oldObject", "object"]
         .map(|object| payload.pointer(&format!("/request/{object}/{}", path.join("/"))));
     old.is_some() && old == new

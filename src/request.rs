@@ -2,7 +2,7 @@
 //! payload's text.
 
 use crate::decode::{Object, OrDefault, Text, locate};
-use crate::objects::{GroupKind, KubernetesObject, Nested, SERVICE_ACCOUNT_NAME};
+use crate::objects::{KubernetesObject, Nested, Reference, SERVICE_ACCOUNT_NAME};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -23,7 +23,7 @@ impl<'a> Payload<'a> {
     pub fn decode(json: &'a str) -> Result<Self, String> {
         let payload: Result<Object<Self>, _> = serde_json::from_str(json);
         payload.map(|Object(payload)| payload).map_err(|e| {
-            let (path, message) = locate(json.as_bytes(), &e);
+            let (path, message) = locate(json, &e);
             let path = match path.strip_prefix("request.object") {
                 Some("") => "object",
                 Some(path) => path.trim_start_matches('.'),
@@ -41,7 +41,7 @@ impl<'a> Payload<'a> {
 pub struct AdmissionRequest<'a> {
     /// The request's own id; that of the object when Kubewarden's audit scanner asks.
     pub uid: Text<'a>,
-    pub kind: Nested<GroupKind<'a>>,
+    pub kind: Nested<Reference<'a>>,
     pub operation: Text<'a>,
     /// As in `pods/ephemeralcontainers`.
     pub sub_resource: Text<'a>,

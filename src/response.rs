@@ -8,8 +8,9 @@ use crate::settings::Mode;
 use kubewarden_policy_sdk::logging::KubewardenDrain;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use slog::{Drain, Logger, info, o};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// The SDK's `ValidationResponse`, with the object as text: as the SDK's `serde_json::Value` all
 /// of it would be decoded and written.
@@ -23,8 +24,8 @@ pub struct Response {
     /// What goes into the API server's audit log: `opt-out`, the annotation with which the object
     /// took itself out; `rules`, the names of the rules that are broken; `violations`, in full and
     /// one a line.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub audit_annotations: BTreeMap<&'static str, String>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub audit_annotations: Map<String, Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -72,8 +73,8 @@ impl Response {
     }
 
     fn annotate(&mut self, rules: String, violations: String) {
-        self.audit_annotations.insert("rules", rules);
-        self.audit_annotations.insert("violations", violations);
+        self.audit_annotations.insert("rules".to_owned(), rules.into());
+        self.audit_annotations.insert("violations".to_owned(), violations.into());
     }
 
     /// Writes a structured line into policy-server's log, unless the request is plainly accepted.
@@ -92,7 +93,7 @@ impl Response {
         info!(
             logger, "{}", message;
             "kind" => kind, "operation" => operation, "namespace" => namespace, "name" => name,
-            "violations" => violations,
+            "violations" => violations.as_str(),
         );
     }
 }

@@ -160,8 +160,10 @@ impl<'r> Review<'r> {
     }
 
     fn add_volume(&mut self, volume: &'r Volume<'r>, path: &FieldPath) {
-        let path_of_name = || path.child("secret").child("secretName");
-        self.add_secret(&volume.secret.secret_name, path_of_name, Some((volume, &volume.secret)));
+        if let Some(files) = &volume.secret {
+            let path = || path.child("secret").child("secretName");
+            self.add_secret(&files.secret_name, path, Some((volume, files)));
+        }
         for (i, source) in volume.projected.sources.iter().enumerate() {
             let path = || path.child("projected").element("sources", i);
             if let Some(token) = &source.service_account_token {

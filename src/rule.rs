@@ -2,7 +2,7 @@
 
 use crate::cluster::Secrets;
 use crate::field_path::FieldPath;
-use crate::patch::Patches;
+use crate::patch::Patch;
 use crate::review::Review;
 use crate::settings::Settings;
 use std::fmt;
@@ -46,7 +46,7 @@ pub enum Remedy {
     /// Only the author can fix it: the request is rejected.
     Reject,
     /// These fix it.
-    Patch(Patches),
+    Patch(Vec<Patch>),
     /// It could be fixed, but that may break the Pod: it is admitted, with the warnings.
     Warn,
     /// It could not be evaluated: the request is rejected in every mode.

@@ -267,8 +267,8 @@ impl Settings {
     ///
     /// # Errors
     /// As [`Settings::new`], and for text that isn't JSON.
-    pub fn read(json: &[u8]) -> Result<Self, String> {
-        Self::new(serde_json::from_slice(json).map_err(|e| e.to_string())?)
+    pub fn read(json: &str) -> Result<Self, String> {
+        Self::new(serde_json::from_str(json).map_err(|e| e.to_string())?)
     }
 
     /// The maximum, in seconds, for an audience. Without one a token is for all audiences of the
@@ -480,7 +480,7 @@ mod tests {
             ("empty text", r#"{"optOutAnnotation":"","mode":""}"#),
             ("empty sections", r#"{"fsGroup":{},"apiServer":{},"legacyTokens":{},"overrides":[]}"#),
         ] {
-            assert_eq!(Settings::read(json.as_bytes()), Ok(Settings::default()), "{name}");
+            assert_eq!(Settings::read(json), Ok(Settings::default()), "{name}");
         }
         assert_eq!(Settings::default().validate(), Ok(()));
     }
@@ -542,7 +542,7 @@ mod tests {
                 }),
             ],
         };
-        assert_eq!(Settings::read(json.as_bytes()), Ok(expected));
+        assert_eq!(Settings::read(json), Ok(expected));
     }
 
     #[test]
@@ -553,14 +553,10 @@ mod tests {
             r#"{"fsGroup": {"rule": "MayRunAs", "ranges": [{"min": 1000, "max": 2000}]}}"#,
             r#"{"allowedAudiences": []}"#,
         ] {
-            assert!(
-                Settings::read(json.as_bytes()).is_ok(),
-                "{json}: {:?}",
-                Settings::read(json.as_bytes())
-            );
+            assert!(Settings::read(json).is_ok(), "{json}: {:?}", Settings::read(json));
         }
         assert_eq!(
-            Settings::read(br#"{"allowedAudiences": []}"#).unwrap().allowed_audiences,
+            Settings::read(r#"{"allowedAudiences": []}"#).unwrap().allowed_audiences,
             Some(vec![])
         );
     }
@@ -623,7 +619,7 @@ mod tests {
                 "overrides[0].fsGroup: unknown field `fsGroup`",
             ),
         ] {
-            let problem = Settings::read(json.as_bytes()).expect_err(json);
+            let problem = Settings::read(json).expect_err(json);
             assert!(problem.starts_with(expected), "{json}: {problem}");
         }
     }
@@ -700,7 +696,7 @@ mod tests {
                 "fsGroup.default: Invalid value: -1: must be in fsGroup.ranges",
             ),
         ] {
-            assert_eq!(Settings::read(json.as_bytes()), Err(expected.to_owned()), "{json}");
+            assert_eq!(Settings::read(json), Err(expected.to_owned()), "{json}");
         }
     }
 
@@ -708,7 +704,7 @@ mod tests {
     fn all_values_out_of_range_are_reported_at_once() {
         let json =
             r#"{"maxExpirationSeconds": 1, "exemptNamespaces": [""], "fsGroup": {"default": -1}}"#;
-        let problems = Settings::read(json.as_bytes()).unwrap_err();
+        let problems = Settings::read(json).unwrap_err();
         let paths: Vec<_> =
             problems.split("; ").filter_map(|it| Some(it.split_once(": ")?.0)).collect();
         assert_eq!(paths, ["maxExpirationSeconds", "exemptNamespaces[0]", "fsGroup.default"]);
@@ -733,7 +729,7 @@ mod tests {
             ("the strictest of the API server's", named, "", 900),
             ("one of the API server's", named, "a", 7200),
         ] {
-            let settings = Settings::read(format!("{{{settings}}}").as_bytes()).unwrap();
+            let settings = Settings::read(&format!("{{{settings}}}")).unwrap();
             assert_eq!(settings.maximum(audience), expected, "{name}");
         }
     }
@@ -759,7 +755,7 @@ mod tests {
             (named, "own.cluster", true),
             (named, "https://kubernetes.default.svc", false),
         ] {
-            let allows = Settings::read(settings.as_bytes()).unwrap().allows_audience(audience);
+            let allows = Settings::read(settings).unwrap().allows_audience(audience);
             assert_eq!(allows, expected, "{audience} with {settings}");
         }
     }

@@ -429,7 +429,7 @@ fn the_form_explains_each_question() {
 }
 
 fn accepted(case: &str, settings: &Value) -> Settings {
-    Settings::read(settings.to_string().as_bytes()).unwrap_or_else(|e| panic!("{case}: {e}"))
+    Settings::read(&settings.to_string()).unwrap_or_else(|e| panic!("{case}: {e}"))
 }
 
 #[test]

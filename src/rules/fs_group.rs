@@ -12,8 +12,8 @@
 //! replaced.
 
 use crate::message::{invalid, name, quoted, required};
-use crate::objects::{DEFAULT_MODE, Files, Volume, VolumeProjection};
-use crate::patch::{Patches, new_value};
+use crate::objects::{DEFAULT_MODE, Volume};
+use crate::patch::{Patch, new_value};
 use crate::review::{Mount, PodReview, Review};
 use crate::rule::{Context, Remedy, Rule, Violation};
 use crate::rules::legacy_token::converted_volumes;
@@ -106,7 +106,7 @@ fn missing(pod: &PodReview, token_volumes: &[&str], settings: &FsGroup) -> Viola
     Violation { warnings, ..Violation::new(path, message, remedy) }
 }
 
-fn patches(pod: &PodReview, group: i64, has_persistent_volume: bool) -> Patches {
+fn patches(pod: &PodReview, group: i64, has_persistent_volume: bool) -> Vec<Patch> {
     let path = pod.path.child("securityContext");
     let mut patches = vec![(path.child("fsGroup"), new_value(group))];
     if has_persistent_volume && pod.spec.security_context.fs_group_change_policy.is_empty() {
@@ -131,7 +131,7 @@ fn persistent_volume(pod: &PodReview) -> Option<String> {
 fn private_volume(pod: &PodReview) -> Option<String> {
     let may_be_root = |mount: &Mount| Root::of(pod.spec, mount.container) != Root::Never;
     let volume = pod.spec.volumes.iter().find(|volume| {
-        has_private_file(volume) && pod.mounts_of(&volume.name).iter().any(may_be_root)
+        has_private_file(volume, None) && pod.mounts_of(&volume.name).iter().any(may_be_root)
     });
     let volume = name(&volume?.name);
     Some(format!(
@@ -161,34 +161,24 @@ fn root_container(pod: &PodReview, token_volumes: &[&str]) -> Option<String> {
     ))
 }
 
-fn has_private_file(volume: &Volume) -> bool {
-    let Volume { secret, config_map, downward_api, projected, .. } = volume;
-    let mode = projected.default_mode;
-    is_private(secret, secret.default_mode)
-        || is_private(config_map, config_map.default_mode)
-        || (!downward_api.items.is_empty() && is_private(downward_api, downward_api.default_mode))
-        || projected.sources.iter().any(|source| is_private_projection(source, mode))
-}
-
-fn is_private_projection(source: &VolumeProjection, default_mode: Option<i32>) -> bool {
-    match (&source.secret, &source.config_map, &source.downward_api) {
-        (_, _, Some(files)) if files.items.is_empty() => false,
-        (Some(files), _, _) | (_, Some(files), _) | (_, _, Some(files)) => {
-            is_private(files, default_mode)
-        }
+/// True when a file of the volume, or of a source of a projected one, lacks read access for its
+/// group as the kubelet would write it.
+fn has_private_file(volume: &Volume, default_mode: Option<i32>) -> bool {
+    let projected = &volume.projected;
+    if projected.sources.iter().any(|source| has_private_file(source, projected.default_mode)) {
+        return true;
+    }
+    let is_private = |mode: Option<i32>| mode.unwrap_or(DEFAULT_MODE) & GROUP_READ == 0;
+    let sources = [&volume.secret, &volume.config_map, &volume.downward_api];
+    let Some(files) = sources.into_iter().flatten().next() else {
         // A token, a certificate, or what a later Kubernetes has.
-        _ => is_private(&Files::default(), default_mode),
-    }
-}
-
-/// All keys become files when none is selected.
-fn is_private(files: &Files, default_mode: Option<i32>) -> bool {
-    let is_private =
-        |mode: Option<i32>| mode.or(default_mode).unwrap_or(DEFAULT_MODE) & GROUP_READ == 0;
-    match &**files.items {
-        [] => is_private(None),
-        items => items.iter().any(|item| is_private(item.mode)),
-    }
+        return is_private(default_mode);
+    };
+    let default_mode = files.default_mode.or(default_mode);
+    // All keys become files when none is selected.
+    let has_all_keys = files.items.is_empty() && volume.downward_api.is_none();
+    (has_all_keys && is_private(default_mode))
+        || files.items.iter().any(|item| is_private(item.mode.or(default_mode)))
 }
 
 #[cfg(test)]

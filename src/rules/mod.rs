@@ -44,6 +44,7 @@ pub(crate) mod tests {
     use crate::rule::{Context, Remedy, Rule};
     use crate::settings::Settings;
     use kubewarden_policy_sdk::host_capabilities::kubernetes::GetResourceRequest;
+    use serde_json::value::to_raw_value;
     use serde_json::{Value, json};
     use std::path::Path;
 
@@ -109,7 +110,8 @@ pub(crate) mod tests {
         let account = request.service_account(subject);
         let review = Review::new(subject, &request, &account).unwrap();
         let settings = Settings::new(settings.clone()).unwrap();
-        let secrets = Secrets::new(cluster, "payments");
+        let get_resource = |request: &_| Ok(to_raw_value(&cluster(request)?).unwrap());
+        let secrets = Secrets::new(get_resource, "payments");
         let context = Context { settings: &settings, secrets: &secrets };
         let violations = (rule.check)(&review, &context).into_iter();
         violations

@@ -13,7 +13,7 @@
 //! Mutation: the maximum. Not in a CSIDriver, which is kept in Git: that is rejected.
 
 use crate::message::{invalid, name, quoted, required};
-use crate::patch::{Patches, new_value};
+use crate::patch::new_value;
 use crate::request::Subject;
 use crate::review::{EXTENDED_LIFETIME, RequestedToken, Review};
 use crate::rule::{Context, Remedy, Rule, Violation};
@@ -88,7 +88,7 @@ fn presumed(token: &RequestedToken, maximum: i64) -> Violation {
          of {EXTENDED_LIFETIME} seconds into the Pods, which it extends to one year ({YEAR} seconds)"
     ));
     // Each Pod is mutated when it is created.
-    let remedy = Remedy::Patch(Patches::new());
+    let remedy = Remedy::Patch(Vec::new());
     Violation { is_presumed: true, ..Violation::new(token.path.clone(), message, remedy) }
 }
 
