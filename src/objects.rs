@@ -24,15 +24,18 @@ pub type List<T> = OrDefault<Vec<Object<T>>>;
 /// An object that may be absent, which is the same as empty.
 pub type Nested<T> = OrDefault<Object<T>>;
 
+/// An object that may be absent, on the heap: the views that it is a field of stay small.
+pub type Boxed<T> = Option<Box<Object<T>>>;
+
 /// An object, or a template of one: the fields of all kinds that rules are about. Their names don't
 /// clash, so that one view is enough; the request's kind says which of them count.
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub struct KubernetesObject<'a> {
     pub metadata: Nested<ObjectMeta<'a>>,
-    pub spec: Option<Object<Spec<'a>>>,
+    pub spec: Boxed<Spec<'a>>,
     /// Of a PodTemplate.
-    pub template: Option<Box<Object<KubernetesObject<'a>>>>,
+    pub template: Boxed<KubernetesObject<'a>>,
     /// Of a Secret. Its data is never looked at.
     #[serde(rename = "type")]
     pub secret_type: Text<'a>,
@@ -82,9 +85,9 @@ pub struct Spec<'a> {
     /// What `serviceAccountName` was called before.
     pub service_account: Text<'a>,
     /// Of a Deployment and its like: what its Pods will be like.
-    pub template: Option<Box<Object<KubernetesObject<'a>>>>,
+    pub template: Boxed<KubernetesObject<'a>>,
     /// Of a CronJob.
-    pub job_template: Option<Box<Object<KubernetesObject<'a>>>>,
+    pub job_template: Boxed<KubernetesObject<'a>>,
     /// Of a StatefulSet: each of its Pods gets a volume for each of these claims.
     pub volume_claim_templates: List<KubernetesObject<'a>>,
     /// Of a TokenRequest; none means the API server's own.
@@ -180,7 +183,7 @@ pub struct Container<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub struct EnvSource<'a> {
-    pub value_from: Option<Box<Object<EnvSource<'a>>>>,
+    pub value_from: Boxed<EnvSource<'a>>,
     /// One key of a Secret.
     pub secret_key_ref: Nested<Reference<'a>>,
     /// All keys of a Secret.
@@ -203,12 +206,12 @@ pub struct VolumeMount<'a> {
 pub struct Volume<'a> {
     pub name: Text<'a>,
     pub projected: Nested<Files<'a>>,
-    pub secret: Option<Object<Files<'a>>>,
-    pub config_map: Option<Object<Files<'a>>>,
+    pub secret: Boxed<Files<'a>>,
+    pub config_map: Boxed<Files<'a>>,
     #[serde(rename = "downwardAPI")]
-    pub downward_api: Option<Object<Files<'a>>>,
+    pub downward_api: Boxed<Files<'a>>,
     /// Of a projected volume.
-    pub service_account_token: Option<Object<ServiceAccountToken<'a>>>,
+    pub service_account_token: Boxed<ServiceAccountToken<'a>>,
     /// Of a projected volume.
     pub pod_certificate: Option<IgnoredAny>,
     /// The source whose files outlive a container, whichever it is. The kubelet would change their

@@ -2,7 +2,7 @@
 //! payload's text.
 
 use crate::decode::{Object, OrDefault, Text, locate};
-use crate::objects::{KubernetesObject, Nested, Reference, SERVICE_ACCOUNT_NAME};
+use crate::objects::{Boxed, KubernetesObject, Nested, Reference, SERVICE_ACCOUNT_NAME};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -51,7 +51,7 @@ pub struct AdmissionRequest<'a> {
     pub name: Text<'a>,
     pub user_info: Nested<UserInfo<'a>>,
     /// Absent in a DELETE.
-    pub object: Option<Object<KubernetesObject<'a>>>,
+    pub object: Boxed<KubernetesObject<'a>>,
     /// Not decoded: few requests need it.
     pub old_object: Option<&'a RawValue>,
 }
