@@ -6,14 +6,10 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, IntoDeserializ
 use serde::de::{MapAccess, SeqAccess, Visitor, value::MapDeserializer};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// A field and its new value; `None` for one that is removed.
 pub type Patch = (FieldPath, Option<Box<RawValue>>);
-
-/// Patches by their paths.
-pub type Patches = BTreeMap<FieldPath, Option<Box<RawValue>>>;
 
 /// The new value of a field. What Kubernetes' types hold is always JSON.
 pub fn new_value(value: impl Serialize) -> Option<Box<RawValue>> {
@@ -25,9 +21,15 @@ pub fn new_value(value: impl Serialize) -> Option<Box<RawValue>> {
 ///
 /// # Errors
 /// When a path doesn't fit the value.
-pub fn apply(json: &str, at: &FieldPath, patches: Patches) -> serde_json::Result<Box<RawValue>> {
-    let patches = patches.into_iter().map(|(path, value)| (at.join(path.segments()), value));
-    let patches: Vec<_> = patches.collect();
+pub fn apply(
+    json: &str,
+    at: &FieldPath,
+    mut patches: Vec<Patch>,
+) -> serde_json::Result<Box<RawValue>> {
+    for (path, _) in &mut patches {
+        *path = at.join(path.segments());
+    }
+    patches.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     let along = Along { patches: &patches, depth: 0 };
     let mut value = along.deserialize(&mut serde_json::Deserializer::from_str(json))?;
     for segment in at.segments() {

@@ -1,7 +1,7 @@
 //! The mode and the violations become the answer to policy-server, and a line in its log.
 
 use crate::message::warning;
-use crate::patch::Patches;
+use crate::patch::Patch;
 use crate::request::{AdmissionRequest, Subject};
 use crate::rule::{Remedy, Violation};
 use crate::settings::Mode;
@@ -48,10 +48,10 @@ impl Response {
         mode: Mode,
         subject: Subject,
         violations: Vec<(&'static str, Violation)>,
-    ) -> (Self, Patches) {
+    ) -> (Self, Vec<Patch>) {
         let accepted = !violations.iter().any(|(_, it)| is_rejected(it, mode));
         let mut response = Self { accepted, ..Self::default() };
-        let (mut rules, mut lines, mut patches) = (BTreeSet::new(), Vec::new(), Patches::new());
+        let (mut rules, mut lines, mut patches) = (BTreeSet::new(), Vec::new(), Vec::new());
         for (rule, violation) in violations {
             let warnings = warnings(&violation, mode, accepted);
             response.warnings.extend(warnings.iter().map(|text| warning(text)));

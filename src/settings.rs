@@ -9,7 +9,7 @@ use crate::pattern;
 use crate::review::EXTENDED_LIFETIME;
 use kubewarden_policy_sdk::settings::Validatable;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -250,11 +250,11 @@ impl Settings {
     ///
     /// # Errors
     /// The first field of the wrong shape, or all values that are out of range, in one line.
-    pub fn new(mut json: Value) -> Result<Self, String> {
-        remove_empty_fields(&mut json);
+    pub fn new(json: Value) -> Result<Self, String> {
         if json.is_null() {
             return Ok(Self::default());
         }
+        let json = without_empty_fields(json);
         let settings: Result<Object<Self>, _> = serde_path_to_error::deserialize(json);
         let Object(settings) = settings.map_err(|e| match e.path().to_string() {
             path if path == "." => e.inner().to_string(),
@@ -327,13 +327,17 @@ impl Settings {
     }
 }
 
-/// Removes fields that are `null` or empty text.
-fn remove_empty_fields(value: &mut Value) {
-    if let Value::Object(fields) = value {
-        fields.retain(|_, value| !value.is_null() && value != "");
-        fields.values_mut().for_each(remove_empty_fields);
-    } else if let Value::Array(elements) = value {
-        elements.iter_mut().for_each(remove_empty_fields);
+/// What is left without the fields that are `null` or empty text.
+fn without_empty_fields(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields = fields.into_iter().filter(|(_, value)| !value.is_null() && value != "");
+            let mut kept = Map::new();
+            kept.extend(fields.map(|(name, value)| (name, without_empty_fields(value))));
+            Value::Object(kept)
+        }
+        Value::Array(elements) => elements.into_iter().map(without_empty_fields).collect(),
+        value => value,
     }
 }
 
