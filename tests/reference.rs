@@ -255,10 +255,17 @@ fn may_set_groups(context: Option<&SecurityContext>) -> bool {
     !drop.contains("SETGID") && (added || !drop.contains("ALL"))
 }
 
-/// A container that may start as root and give up its groups, and then reads a token.
+/// A container that may start as root and give up its groups, and then reads a token, or a
+/// certificate, which has a token's mode.
 fn steps_down(spec: &PodSpec) -> bool {
-    let with_token: Vec<_> =
-        spec.volumes.iter().flatten().filter(|volume| holds_token(spec, volume)).collect();
+    let has_certificate =
+        |volume: &Volume| sources(volume).iter().any(|source| source.pod_certificate.is_some());
+    let with_token: Vec<_> = spec
+        .volumes
+        .iter()
+        .flatten()
+        .filter(|volume| holds_token(spec, volume) || has_certificate(volume))
+        .collect();
     all_containers(spec).into_iter().any(|it| {
         may_be_root(spec, &it) && may_set_groups(it.security_context.as_ref()) && {
             let it = [it];
