@@ -16,7 +16,6 @@ mod message;
 mod mount;
 mod objects;
 mod patch;
-mod pattern;
 mod policy;
 mod request;
 mod response;

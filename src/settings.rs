@@ -5,7 +5,6 @@
 
 use crate::decode::Object;
 use crate::message::{invalid, quoted};
-use crate::pattern;
 use crate::review::EXTENDED_LIFETIME;
 use kubewarden_policy_sdk::settings::Validatable;
 use serde::Deserialize;
@@ -13,6 +12,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::RangeInclusive;
+use wildmatch::WildMatchPattern;
 
 /// The lifetimes, in seconds, that the API server takes for a token
 /// (`pkg/apis/authentication/validation` and `pkg/apis/core/validation`).
@@ -27,28 +27,22 @@ const GROUPS: GroupRange = GroupRange { min: 0, max: i32::MAX as i64 };
 const USUAL_AUDIENCES: [&str; 2] = ["https://kubernetes.default.svc*", "kubernetes.default.svc*"];
 const KUBEADM_AUDIENCE: &str = "https://kubernetes.default.svc.cluster.local";
 
-/// The policy's settings, which the README explains.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Settings {
     pub mode: Mode,
     /// Seconds, for every audience without a maximum of its own.
     pub max_expiration_seconds: i64,
-    /// The first match wins.
     pub audiences: Vec<Object<AudienceMaximum>>,
-    /// Patterns of the audiences that may be asked for beside the API server's own; `None` for
-    /// any.
+    /// The audiences that may be asked for beside the API server's own; `None` for any.
     pub allowed_audiences: Option<Vec<String>>,
     pub api_server: Object<ApiServer>,
     pub legacy_tokens: Object<LegacyTokens>,
     pub fs_group: Object<FsGroup>,
-    /// Patterns.
     pub exempt_namespaces: Vec<String>,
     /// Two patterns each: `namespace/name`.
     pub exempt_service_accounts: Vec<String>,
-    /// A Pod, or a template, takes itself out with this annotation of `"true"`.
     pub opt_out_annotation: Option<String>,
-    /// The first match wins.
     pub overrides: Vec<Object<Override>>,
 }
 
@@ -64,7 +58,7 @@ pub enum Mode {
     Warn,
 }
 
-/// A maximum, in seconds, for the audiences that match a pattern.
+/// A maximum, in seconds, for the audiences that match a pattern. The first match wins.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AudienceMaximum {
@@ -72,13 +66,13 @@ pub struct AudienceMaximum {
     pub max_expiration_seconds: i64,
 }
 
-/// How the API server is run.
+/// How the API server is run: its flags.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ApiServer {
-    /// Its `--service-account-extend-token-expiration`.
+    /// `--service-account-extend-token-expiration`
     pub extends_tokens: bool,
-    /// Patterns of its `--api-audiences`.
+    /// Patterns of `--api-audiences`.
     pub audiences: Vec<String>,
 }
 
@@ -90,7 +84,6 @@ pub struct LegacyTokens {
     pub detect: Detect,
 }
 
-/// Whether tokens that never expire are a violation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub enum LegacyRule {
     #[default]
@@ -117,13 +110,9 @@ pub struct FsGroup {
     pub ranges: Vec<Object<GroupRange>>,
     /// The group to set for a Pod whose containers don't share an allowed one.
     pub default: i64,
-    /// Whether one user for all containers is enough.
     pub common_user: CommonUser,
-    /// What to do where an fsGroup would change files that outlive a container, …
     pub persistent_volumes: Obstacle,
-    /// … where it would let a group read private files, …
     pub private_files: Obstacle,
-    /// … and where a process loses the token when it changes its groups.
     pub root_containers: Obstacle,
 }
 
@@ -164,7 +153,7 @@ pub struct GroupRange {
     pub max: i64,
 }
 
-/// Other settings for the namespaces that match one of the patterns.
+/// Other settings for the namespaces that match one of the patterns. The first match wins.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Override {
@@ -230,7 +219,6 @@ impl FsGroup {
         if ranges.is_empty() { vec![GROUPS] } else { ranges }
     }
 
-    /// True for a group that may read tokens.
     pub fn allows(&self, group: i64) -> bool {
         self.allowed().into_iter().any(|range| range.contains(group))
     }
@@ -245,16 +233,16 @@ impl ApiServer {
 }
 
 impl Settings {
-    /// Decodes settings and checks them. `null`, and fields that are `null` or empty text as a
-    /// form leaves them, mean the defaults.
+    /// Decodes settings from JSON text and checks them. `null`, and fields that are `null` or empty
+    /// text as a form leaves them, mean the defaults.
     ///
     /// # Errors
-    /// The first field of the wrong shape, or all values that are out of range, in one line.
-    pub fn new(json: Value) -> Result<Self, String> {
-        if json.is_null() {
-            return Ok(Self::default());
-        }
-        let json = without_empty_fields(json);
+    /// What isn't JSON, the first field of the wrong shape, or all values that are out of range.
+    pub fn read(json: &str) -> Result<Self, String> {
+        let json = match serde_json::from_str(json).map_err(|e| e.to_string())? {
+            Value::Null => return Ok(Self::default()),
+            json => without_empty_fields(json),
+        };
         let settings: Result<Object<Self>, _> = serde_path_to_error::deserialize(json);
         let Object(settings) = settings.map_err(|e| match e.path().to_string() {
             path if path == "." => e.inner().to_string(),
@@ -263,29 +251,19 @@ impl Settings {
         settings.validate().map(|()| settings)
     }
 
-    /// Decodes settings from JSON text and checks them.
-    ///
-    /// # Errors
-    /// As [`Settings::new`], and for text that isn't JSON.
-    pub fn read(json: &str) -> Result<Self, String> {
-        Self::new(serde_json::from_str(json).map_err(|e| e.to_string())?)
-    }
-
     /// The maximum, in seconds, for an audience. Without one a token is for all audiences of the
     /// API server: the strictest counts.
     pub fn maximum(&self, audience: &str) -> i64 {
         if !audience.is_empty() {
-            return self.maximum_where(|entry| pattern::matches(&entry.audience, audience));
+            return self.maximum_where(|pattern| matches(pattern, audience));
         }
         let named = self.api_server.audiences.iter().map(|audience| self.maximum(audience)).min();
-        let is_for_api_server = |entry: &AudienceMaximum| {
-            looks_own(&entry.audience) || pattern::matches(&entry.audience, KUBEADM_AUDIENCE)
-        };
-        named.unwrap_or_else(|| self.maximum_where(is_for_api_server))
+        let is_usual = |pattern: &str| looks_own(pattern) || matches(pattern, KUBEADM_AUDIENCE);
+        named.unwrap_or_else(|| self.maximum_where(is_usual))
     }
 
-    fn maximum_where(&self, matches: impl Fn(&AudienceMaximum) -> bool) -> i64 {
-        let entry = self.audiences.iter().find(|entry| matches(entry));
+    fn maximum_where(&self, matches: impl Fn(&str) -> bool) -> i64 {
+        let entry = self.audiences.iter().find(|entry| matches(&entry.audience));
         entry.map_or(self.max_expiration_seconds, |entry| entry.max_expiration_seconds)
     }
 
@@ -305,20 +283,19 @@ impl Settings {
 
     /// True for what the policy leaves alone. What is in no namespace is in none of these.
     pub fn exempts(&self, namespace: &str, service_account: &str) -> bool {
-        let accounts = self.exempt_service_accounts.iter().filter_map(|it| it.split_once('/'));
-        let mut accounts = accounts.filter(|it| pattern::matches(it.0, namespace));
+        let mut accounts = self.exempt_service_accounts.iter().filter_map(|it| it.split_once('/'));
+        let mut has_account =
+            || accounts.any(|it| matches(it.0, namespace) && matches(it.1, service_account));
         let is_exempt = any(&self.exempt_namespaces, namespace)
-            || (!service_account.is_empty())
-                && accounts.any(|it| pattern::matches(it.1, service_account));
+            || (!service_account.is_empty() && has_account());
         !namespace.is_empty() && is_exempt
     }
 
-    /// The settings for a namespace: the first override that is about it counts.
+    /// The settings for a namespace.
     #[must_use]
     pub fn for_namespace(mut self, namespace: &str) -> Self {
-        let is_about =
-            |it: &&Object<Override>| !namespace.is_empty() && any(&it.namespaces, namespace);
-        if let Some(found) = self.overrides.iter().find(is_about) {
+        let mut overrides = self.overrides.iter().filter(|_| !namespace.is_empty());
+        if let Some(found) = overrides.find(|it| any(&it.namespaces, namespace)) {
             self.mode = found.mode.unwrap_or(self.mode);
             let seconds = found.max_expiration_seconds;
             self.max_expiration_seconds = seconds.unwrap_or(self.max_expiration_seconds);
@@ -341,12 +318,17 @@ fn without_empty_fields(value: Value) -> Value {
     }
 }
 
-fn looks_own(audience: &str) -> bool {
-    USUAL_AUDIENCES.iter().any(|pattern| pattern::matches(pattern, audience))
+/// True when the whole text matches a pattern, in which `*` stands for any number of characters.
+fn matches(pattern: &str, text: &str) -> bool {
+    WildMatchPattern::<'*', '\0'>::new(pattern).matches(text)
 }
 
 fn any(patterns: &[String], text: &str) -> bool {
-    patterns.iter().any(|pattern| pattern::matches(pattern, text))
+    patterns.iter().any(|pattern| matches(pattern, text))
+}
+
+fn looks_own(audience: &str) -> bool {
+    USUAL_AUDIENCES.iter().any(|pattern| matches(pattern, audience))
 }
 
 impl Validatable for Settings {
@@ -362,37 +344,44 @@ impl Validatable for Settings {
 
 impl Settings {
     fn check_maxima(&self, problems: &mut Vec<String>) {
-        let extends = self.api_server.extends_tokens;
-        if let Some(problem) = maximum_problem(self.max_expiration_seconds, extends) {
-            problems.push(format!("maxExpirationSeconds: {problem}"));
-        }
-        for (i, entry) in self.audiences.iter().enumerate() {
-            if let Some(problem) = maximum_problem(entry.max_expiration_seconds, extends) {
-                problems.push(format!("audiences[{i}].maxExpirationSeconds: {problem}"));
+        let mut check = |path: fmt::Arguments, seconds: i64| {
+            if let Some(problem) = self.maximum_problem(seconds) {
+                problems.push(format!("{path}maxExpirationSeconds: {problem}"));
             }
+        };
+        check(format_args!(""), self.max_expiration_seconds);
+        for (i, entry) in self.audiences.iter().enumerate() {
+            check(format_args!("audiences[{i}]."), entry.max_expiration_seconds);
         }
-        for (i, it) in self.overrides.iter().enumerate() {
-            let seconds = it.max_expiration_seconds;
-            if let Some(problem) = seconds.and_then(|it| maximum_problem(it, extends)) {
-                problems.push(format!("overrides[{i}].maxExpirationSeconds: {problem}"));
+        for (i, entry) in self.overrides.iter().enumerate() {
+            if let Some(seconds) = entry.max_expiration_seconds {
+                check(format_args!("overrides[{i}]."), seconds);
             }
         }
     }
 
-    fn check_patterns(&self, problems: &mut Vec<String>) {
-        for (path, patterns) in [
-            ("allowedAudiences", self.allowed_audiences.as_deref().unwrap_or_default()),
-            ("apiServer.audiences", &*self.api_server.audiences),
-            ("exemptNamespaces", &*self.exempt_namespaces),
-        ] {
-            check_list(&path, patterns, problems);
+    fn maximum_problem(&self, seconds: i64) -> Option<String> {
+        if !LIFETIMES.contains(&seconds) {
+            let (min, max) = (LIFETIMES.start(), LIFETIMES.end());
+            return Some(invalid(seconds, format!("must be in {min}-{max} seconds")));
         }
-        for (i, Object(it)) in self.overrides.iter().enumerate() {
-            let path = format_args!("overrides[{i}].namespaces");
-            if it.namespaces.is_empty() {
-                problems.push(format!("{path}: Required value: at least one namespace"));
-            }
-            check_list(&path, &it.namespaces, problems);
+        let detail = "the API server extends exactly this lifetime to a year; choose another, or \
+                      set apiServer.extendsTokens to false if it runs with \
+                      --service-account-extend-token-expiration=false";
+        let is_extended = seconds == EXTENDED_LIFETIME && self.api_server.extends_tokens;
+        is_extended.then(|| invalid(seconds, detail))
+    }
+
+    fn check_patterns(&self, problems: &mut Vec<String>) {
+        let mut check = |path: fmt::Arguments, patterns: &[String]| {
+            let empty = patterns.iter().enumerate().filter(|(_, pattern)| pattern.is_empty());
+            problems.extend(empty.map(|(i, _)| format!("{path}[{i}]: Required value")));
+        };
+        check(format_args!("allowedAudiences"), self.allowed_audiences.as_deref().unwrap_or(&[]));
+        check(format_args!("apiServer.audiences"), &self.api_server.audiences);
+        check(format_args!("exemptNamespaces"), &self.exempt_namespaces);
+        for (i, it) in self.overrides.iter().enumerate() {
+            check(format_args!("overrides[{i}].namespaces"), &it.namespaces);
         }
     }
 
@@ -404,10 +393,13 @@ impl Settings {
                 problems.push(format!("audiences[{i}].audience: Duplicate value: {audience}"));
             }
         }
+        for (i, _) in self.overrides.iter().enumerate().filter(|(_, it)| it.namespaces.is_empty()) {
+            let problem = "Required value: at least one namespace";
+            problems.push(format!("overrides[{i}].namespaces: {problem}"));
+        }
         for (i, account) in self.exempt_service_accounts.iter().enumerate() {
-            let mut parts = account.split('/');
-            let [namespace, name, rest] = [parts.next(), parts.next(), parts.next()];
-            if namespace == Some("") || name.is_none_or(str::is_empty) || rest.is_some() {
+            let parts: Vec<_> = account.split('/').collect();
+            if parts.len() != 2 || parts.contains(&"") {
                 let problem = invalid(quoted(account), "must be of the form namespace/name");
                 problems.push(format!("exemptServiceAccounts[{i}]: {problem}"));
             }
@@ -419,25 +411,9 @@ impl Settings {
     }
 }
 
-fn maximum_problem(seconds: i64, extends: bool) -> Option<String> {
-    if !LIFETIMES.contains(&seconds) {
-        let (min, max) = (LIFETIMES.start(), LIFETIMES.end());
-        return Some(invalid(seconds, format_args!("must be in {min}-{max} seconds")));
-    }
-    let detail = "the API server extends exactly this lifetime to a year; choose another, or set \
-                  apiServer.extendsTokens to false if it runs with \
-                  --service-account-extend-token-expiration=false";
-    (seconds == EXTENDED_LIFETIME && extends).then(|| invalid(seconds, detail))
-}
-
-fn check_list(path: &dyn fmt::Display, patterns: &[String], problems: &mut Vec<String>) {
-    let empty = patterns.iter().enumerate().filter(|(_, pattern)| pattern.is_empty());
-    problems.extend(empty.map(|(i, _)| format!("{path}[{i}]: Required value")));
-}
-
 impl FsGroup {
     fn check(&self, problems: &mut Vec<String>) {
-        for (i, Object(range)) in self.ranges.iter().enumerate() {
+        for (i, range) in self.ranges.iter().enumerate() {
             let path = format!("fsGroup.ranges[{i}]");
             for (field, group) in [("min", range.min), ("max", range.max)] {
                 if !GROUPS.contains(group) {
@@ -446,7 +422,7 @@ impl FsGroup {
                 }
             }
             if range.min > range.max {
-                problems.push(format!("{path}: {}", invalid(range, "min must not exceed max")));
+                problems.push(format!("{path}: {}", invalid(range.0, "min must not exceed max")));
             }
         }
         if self.rule == GroupRule::MustRunAs && !self.allows(self.default) {
@@ -459,12 +435,13 @@ impl FsGroup {
 /// Kubernetes' form of a key (`k8s.io/apimachinery/pkg/util/validation`, `IsQualifiedName`),
 /// without its limits of length.
 fn is_annotation_key(key: &str) -> bool {
-    let (prefix, name) = key.split_once('/').unwrap_or(("x", key));
-    [prefix, name].into_iter().all(|part| {
-        let is_inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        let ends_well = !part.starts_with(['-', '_', '.']) && !part.ends_with(['-', '_', '.']);
-        !part.is_empty() && ends_well && part.chars().all(is_inner)
-    })
+    let is_outer = |c: char| c.is_ascii_alphanumeric();
+    let mut parts = key.split('/');
+    parts.clone().count() <= 2
+        && parts.all(|part| {
+            let is_inner = |c: char| is_outer(c) || matches!(c, '-' | '_' | '.');
+            part.starts_with(is_outer) && part.ends_with(is_outer) && part.chars().all(is_inner)
+        })
 }
 
 #[cfg(test)]
@@ -762,5 +739,38 @@ mod tests {
             let allows = Settings::read(settings).unwrap().allows_audience(audience);
             assert_eq!(allows, expected, "{audience} with {settings}");
         }
+    }
+
+    #[test]
+    fn stars_stand_for_any_text() {
+        for (pattern, text, expected) in [
+            ("payments", "payments", true),
+            ("payments", "payment", false),
+            ("payments", "payments2", false),
+            ("Payments", "payments", false),
+            ("", "", true),
+            ("", "a", false),
+            ("*", "", true),
+            ("*", "anything", true),
+            ("ci-*", "ci-", true),
+            ("ci-*", "ci-42", true),
+            ("ci-*", "xci-42", false),
+            ("*-ci", "team-ci", true),
+            ("*-ci", "team-ci-2", false),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-c-b", false),
+            ("a**c", "abc", true),
+            ("kube-?", "kube-x", false),
+            ("[a]", "a", false),
+            ("ü*", "über", true),
+        ] {
+            assert_eq!(matches(pattern, text), expected, "{pattern} on {text}");
+        }
+    }
+
+    #[test]
+    fn many_stars_on_a_long_text_end() {
+        assert!(!matches(&"*a".repeat(50), &"b".repeat(50_000)));
+        assert!(!matches(&"a*".repeat(50), &("a".repeat(49) + &"b".repeat(50_000))));
     }
 }

@@ -109,7 +109,7 @@ pub(crate) mod tests {
         let subject = request.subject().unwrap();
         let account = request.service_account(subject);
         let review = Review::new(subject, &request, &account).unwrap();
-        let settings = Settings::new(settings.clone()).unwrap();
+        let settings = Settings::read(&settings.to_string()).unwrap();
         let get_resource = |request: &_| Ok(to_raw_value(&cluster(request)?).unwrap());
         let secrets = Secrets::new(get_resource, "payments");
         let context = Context { settings: &settings, secrets: &secrets };
