@@ -32,10 +32,8 @@ impl<'c> Secrets<'c> {
         Self { get_resource, namespace, known: RefCell::default() }
     }
 
-    /// Asks the cluster whose token a Secret holds. One that doesn't exist holds none.
-    ///
-    /// # Errors
-    /// Why that can't be known.
+    /// Asks the cluster whose token a Secret holds, none if it doesn't exist; or says why that
+    /// can't be known.
     pub fn look_up(&self, name: &str) -> Result<TokenOwner, String> {
         let mut known = self.known.borrow_mut();
         known.entry(name.to_owned()).or_insert_with(|| self.ask(name)).clone()
@@ -70,13 +68,13 @@ fn token_owner(secret: &RawValue, name: &str) -> Result<TokenOwner, String> {
     if metadata["name"] != name {
         return Err(format!("the answer is not about Secret {}", quoted(name)));
     }
-    match secret["type"].as_str() {
-        None | Some("") => Err("the answer has no type".to_owned()),
-        Some(TOKEN_SECRET) => {
+    match secret["type"].as_str().unwrap_or_default() {
+        "" => Err("the answer has no type".to_owned()),
+        TOKEN_SECRET => {
             let account = metadata["annotations"][SERVICE_ACCOUNT_NAME].as_str();
             Ok(Some(account.unwrap_or_default().to_owned()))
         }
-        Some(_) => Ok(None),
+        _ => Ok(None),
     }
 }
 

@@ -47,9 +47,7 @@ pub fn validate(payload: &[u8]) -> CallResult {
 /// # Errors
 /// Never for what the settings hold.
 pub fn validate_settings(payload: &[u8]) -> CallResult {
-    let message = match std::str::from_utf8(payload) {
-        Ok(json) => settings::Settings::read(json).err(),
-        Err(e) => Some(e.to_string()),
-    };
+    let json = std::str::from_utf8(payload).map_err(|e| e.to_string());
+    let message = json.and_then(settings::Settings::read).err();
     Ok(serde_json::to_vec(&SettingsValidationResponse { valid: message.is_none(), message })?)
 }

@@ -44,8 +44,7 @@ fn is_about_another_object(json: &str) -> bool {
     if let Some(object) = payload.pointer_mut("/request/object") {
         object.take();
     }
-    let header = payload.to_string();
-    Payload::decode(&header).is_ok_and(|Payload { request, .. }| {
+    Payload::decode(&payload.to_string()).is_ok_and(|Payload { request, .. }| {
         request.missing_field().is_none() && request.subject().is_none()
     })
 }
@@ -56,8 +55,7 @@ fn decide(json: &str, payload: &Payload, get_resource: GetResource) -> Response 
         return missing(format!("request.{field}"));
     }
     let Some(subject) = request.subject() else { return Response::accept() };
-    let settings = payload.settings.map_or("{}", |settings| settings.get());
-    let mut settings = match Settings::read(settings) {
+    let mut settings = match Settings::read(payload.settings.map_or("{}", |it| it.get())) {
         Ok(settings) => settings.for_namespace(&request.namespace),
         Err(e) => return Response::decode_error(format!("settings: Invalid value: {e}")),
     };
@@ -105,9 +103,10 @@ fn opted_out(request: &AdmissionRequest, settings: &Settings) -> Option<Response
         return None;
     }
     let path = FieldPath::new(request.pod_path()).child("metadata").child("annotations");
+    let mut response = Response::accept();
     let text = format!("{path}[{key}]: is \"true\", so that tokens are not checked");
-    let mut response = Response { warnings: vec![warning(&text)], ..Response::accept() };
-    response.audit_annotations.insert("opt-out".to_owned(), key.clone().into());
+    response.warnings.push(warning(&text));
+    response.annotate("opt-out", key.clone());
     Some(response)
 }
 

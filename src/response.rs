@@ -21,9 +21,8 @@ pub struct Response {
     pub message: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mutated_object: Option<Box<RawValue>>,
-    /// What goes into the API server's audit log: `opt-out`, the annotation with which the object
-    /// took itself out; `rules`, the names of the rules that are broken; `violations`, in full and
-    /// one a line.
+    /// For the API server's audit log: `opt-out`, the annotation with which the object took itself
+    /// out; `rules`, the names of the rules that are broken; `violations`, in full, one a line.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub audit_annotations: Map<String, Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -38,7 +37,8 @@ impl Response {
     /// Rejects, in every mode, what can't be decoded.
     pub fn decode_error(message: String) -> Self {
         let mut response = Self { message: Some(message.clone()), ..Self::default() };
-        response.annotate("decode".to_owned(), message);
+        response.annotate("rules", "decode".to_owned());
+        response.annotate("violations", message);
         response
     }
 
@@ -49,32 +49,41 @@ impl Response {
         subject: Subject,
         violations: Vec<(&'static str, Violation)>,
     ) -> (Self, Vec<Patch>) {
-        let accepted = !violations.iter().any(|(_, it)| is_rejected(it, mode));
+        let accepted = !violations.iter().any(|(_, it)| is_rejected(&it.remedy, mode));
         let mut response = Self { accepted, ..Self::default() };
         let (mut rules, mut lines, mut patches) = (BTreeSet::new(), Vec::new(), Vec::new());
         for (rule, violation) in violations {
-            let warnings = warnings(&violation, mode, accepted);
+            let line = violation.to_string();
+            let warnings = match (mode, &violation.remedy) {
+                (_, Remedy::Notice) => &*violation.warnings,
+                (Mode::Mutate, _) if accepted => &*violation.warnings,
+                (Mode::Warn, _) if accepted => std::slice::from_ref(&line),
+                _ => &[],
+            };
             response.warnings.extend(warnings.iter().map(|text| warning(text)));
-            if !is_reported(&violation, mode, subject) {
-                continue;
+            match violation.remedy {
+                Remedy::Notice => continue,
+                // A template is never mutated: this is fixed in each of its Pods.
+                Remedy::Patch(_) if mode == Mode::Mutate && subject == Subject::Template => {
+                    continue;
+                }
+                Remedy::Patch(more) if mode == Mode::Mutate && accepted => patches.extend(more),
+                _ => {}
             }
             rules.insert(rule);
-            lines.push(violation.to_string());
-            if let (true, Mode::Mutate, Remedy::Patch(more)) = (accepted, mode, violation.remedy) {
-                patches.extend(more);
-            }
+            lines.push(line);
         }
         if !lines.is_empty() {
             let violations = lines.join("\n");
             response.message = (!accepted).then(|| violations.clone());
-            response.annotate(rules.into_iter().collect::<Vec<_>>().join(","), violations);
+            response.annotate("rules", rules.into_iter().collect::<Vec<_>>().join(","));
+            response.annotate("violations", violations);
         }
         (response, patches)
     }
 
-    fn annotate(&mut self, rules: String, violations: String) {
-        self.audit_annotations.insert("rules".to_owned(), rules.into());
-        self.audit_annotations.insert("violations".to_owned(), violations.into());
+    pub fn annotate(&mut self, key: &str, value: String) {
+        self.audit_annotations.insert(key.to_owned(), value.into());
     }
 
     /// Writes a structured line into policy-server's log, unless the request is plainly accepted.
@@ -98,34 +107,11 @@ impl Response {
     }
 }
 
-fn is_rejected(violation: &Violation, mode: Mode) -> bool {
-    match (mode, &violation.remedy) {
-        (_, Remedy::Error) => true,
-        (_, Remedy::Notice) | (Mode::Warn, _) | (Mode::Mutate, Remedy::Patch(_) | Remedy::Warn) => {
-            false
-        }
-        (Mode::Mutate | Mode::Reject, _) => !violation.is_presumed,
-    }
-}
-
-/// What is in the message of a rejection and in the audit annotation.
-fn is_reported(violation: &Violation, mode: Mode, subject: Subject) -> bool {
-    match &violation.remedy {
+fn is_rejected(remedy: &Remedy, mode: Mode) -> bool {
+    match remedy {
+        Remedy::Error => true,
         Remedy::Notice => false,
-        // A template is never mutated: what a patch fixes is fixed in each of its Pods.
-        Remedy::Patch(_) if mode == Mode::Mutate && subject == Subject::Template => false,
-        _ => !violation.is_presumed,
-    }
-}
-
-/// What the client is told of a violation beside a rejection.
-fn warnings(violation: &Violation, mode: Mode, accepted: bool) -> Vec<String> {
-    match (mode, &violation.remedy) {
-        (_, Remedy::Notice) => violation.warnings.clone(),
-        (Mode::Mutate, Remedy::Patch(_) | Remedy::Warn) if accepted => violation.warnings.clone(),
-        (Mode::Mutate, Remedy::Patch(_) | Remedy::Warn) => Vec::new(),
-        (Mode::Warn, _) if accepted => vec![violation.to_string()],
-        _ if violation.is_presumed => vec![violation.to_string()],
-        _ => Vec::new(),
+        Remedy::Reject => mode != Mode::Warn,
+        Remedy::Patch(_) | Remedy::Warn => mode == Mode::Reject,
     }
 }

@@ -21,12 +21,12 @@ pub struct Review<'r> {
     pub subject: Subject,
     /// The service account that the request is about; empty for none.
     pub service_account: &'r str,
+    /// The type of the Secret that is about to be created.
+    pub secret_type: &'r str,
     /// The Pod, or the template; `None` when only some containers of a Pod count.
     pub pod: Option<PodReview<'r>>,
     pub tokens: Vec<RequestedToken<'r>>,
     pub secrets: Vec<SecretReference<'r>>,
-    /// The type of the Secret that is about to be created.
-    pub secret_type: &'r str,
 }
 
 /// A Pod, or a template.
@@ -83,51 +83,44 @@ pub struct SecretReference<'r> {
 }
 
 impl<'r> Review<'r> {
-    /// Lists what there is to see.
-    ///
-    /// # Errors
-    /// The path of a field without which there is nothing to look at.
+    /// Lists what there is to see; or the path of a field without which there is nothing.
     pub fn new(
         subject: Subject,
         request: &'r AdmissionRequest<'r>,
         service_account: &'r str,
     ) -> Result<Self, FieldPath> {
         let object = request.object.as_ref().ok_or_else(FieldPath::default)?;
-        let (pod, tokens, secrets) = (None, Vec::new(), Vec::new());
-        let secret_type = &*object.secret_type;
-        let mut review = Self { subject, service_account, pod, tokens, secrets, secret_type };
+        let (secret_type, pod) = (&*object.secret_type, None);
+        let (tokens, secrets) = (Vec::new(), Vec::new());
+        let mut review = Self { subject, service_account, secret_type, pod, tokens, secrets };
+        let path = FieldPath::new(request.pod_path());
+        let spec_path = path.child("spec");
         match subject {
             Subject::Secret => {}
-            Subject::CsiDriver => review.add_csi_driver(object),
+            Subject::CsiDriver => {
+                let tokens = object.spec.iter().flat_map(|spec| spec.token_requests.iter());
+                for (i, token) in tokens.enumerate() {
+                    let path = spec_path.element("tokenRequests", i);
+                    review.tokens.push(projected_token(token, path, None));
+                }
+            }
             Subject::TokenRequest => {
-                let path = FieldPath::new(&["spec"]);
-                let spec = object.spec.as_ref().ok_or_else(|| path.clone())?;
-                review.tokens.push(token_request(spec, path, request));
+                let spec = object.spec.as_ref().ok_or_else(|| spec_path.clone())?;
+                review.tokens.push(requested_token(spec, spec_path, request));
             }
             Subject::Pod | Subject::Template | Subject::EphemeralContainers => {
-                let path = FieldPath::new(request.pod_path());
-                let pod = request.pod().ok_or_else(|| path.clone())?;
-                let path = path.child("spec");
-                let spec = pod.spec.as_ref().ok_or_else(|| path.clone())?;
+                let pod = request.pod().ok_or(path)?;
+                let spec = pod.spec.as_ref().ok_or_else(|| spec_path.clone())?;
                 if subject == Subject::EphemeralContainers {
-                    review.add_new_ephemeral_containers(spec, &path, request);
+                    review.add_new_ephemeral_containers(spec, &spec_path, request);
                 } else {
                     let claims = object.spec.iter().flat_map(|spec| &**spec.volume_claim_templates);
-                    review.add_pod(spec, path, claims.map(|claim| &*claim.metadata.name).next());
+                    let claim = claims.map(|claim| &*claim.metadata.name).next();
+                    review.add_pod(spec, spec_path, claim);
                 }
             }
         }
         Ok(review)
-    }
-
-    /// The kubelet asks for a driver's tokens as for a projected one, bound to the Pod
-    /// (`pkg/volume/csi/csi_plugin.go`, `podServiceAccountTokenAttrs`).
-    fn add_csi_driver(&mut self, driver: &'r KubernetesObject<'r>) {
-        let path = FieldPath::new(&["spec"]);
-        let tokens = driver.spec.iter().flat_map(|spec| spec.token_requests.iter());
-        for (i, token) in tokens.enumerate() {
-            self.tokens.push(projected_token(token, path.element("tokenRequests", i), None));
-        }
     }
 
     fn add_pod(&mut self, spec: &'r Spec<'r>, path: FieldPath, claim: Option<&'r str>) {
@@ -229,13 +222,12 @@ impl<'r> SecretReference<'r> {
 }
 
 impl<'r> PodReview<'r> {
-    /// The mounts of a volume.
     pub fn mounts_of(&self, volume: &str) -> &[Mount<'r>] {
         self.mounts.get(volume).map_or(&[], Vec::as_slice)
     }
 }
 
-fn token_request<'r>(
+fn requested_token<'r>(
     spec: &'r Spec<'r>,
     path: FieldPath,
     request: &AdmissionRequest,
@@ -250,18 +242,19 @@ fn token_request<'r>(
     }
 }
 
+/// A token in a volume; or one for a CSI driver, for which the kubelet asks in the same way
+/// (`pkg/volume/csi/csi_plugin.go`, `podServiceAccountTokenAttrs`).
 fn projected_token<'r>(
     token: &'r ServiceAccountToken<'r>,
     path: FieldPath,
     volume: Option<&'r str>,
 ) -> RequestedToken<'r> {
-    let audience = Some(&*token.audience).filter(|audience| !audience.is_empty());
     let is_injected = volume.is_some_and(|name| name.starts_with("kube-api-access-"))
         && token.expiration_seconds == Some(EXTENDED_LIFETIME)
-        && audience.is_none();
+        && token.audience.is_empty();
     RequestedToken {
         path,
-        audiences: audience.into_iter().collect(),
+        audiences: [&*token.audience].into_iter().filter(|it| !it.is_empty()).collect(),
         expiration_seconds: token.expiration_seconds,
         is_bound_to_pod: true,
         is_authored: !is_injected,

@@ -4,21 +4,19 @@ use crate::cluster::Secrets;
 use crate::field_path::FieldPath;
 use crate::patch::Patch;
 use crate::review::Review;
-use crate::settings::Settings;
+use crate::settings::{Mode, Settings};
 use std::fmt;
 
-/// A rule of the registry.
+/// A rule of the registry. Its name goes into the audit annotation `rules`.
 #[derive(Debug, Clone, Copy)]
 pub struct Rule {
-    /// The name, in the audit annotation `rules`.
     pub name: &'static str,
     pub check: fn(&Review, &Context) -> Vec<Violation>,
 }
 
-/// What a rule knows beside what it sees.
+/// What a rule knows beside what it sees: the settings for the request's namespace, and the cluster.
 #[derive(Debug)]
 pub struct Context<'c> {
-    /// The settings for the request's namespace.
     pub settings: &'c Settings,
     pub secrets: &'c Secrets<'c>,
 }
@@ -31,10 +29,6 @@ pub struct Violation {
     /// The value, the maximum and the way out, in one of the forms of [`crate::message`].
     pub message: String,
     pub remedy: Remedy,
-    /// True for what follows only from the token volume that the API server will inject into the
-    /// Pods of a template. A template doesn't show it, and the service account may switch it off:
-    /// the client is warned, and nothing is rejected.
-    pub is_presumed: bool,
     /// What mode `mutate` tells the client when it admits the object: what it changed of the
     /// author's own, what it left as it is and why, and what may break later.
     pub warnings: Vec<String>,
@@ -57,13 +51,24 @@ pub enum Remedy {
 
 impl Violation {
     pub fn new(path: FieldPath, message: String, remedy: Remedy) -> Self {
-        Self { path, message, remedy, is_presumed: false, warnings: Vec::new() }
+        Self { path, message, remedy, warnings: Vec::new() }
     }
 
     /// A warning that isn't about a violation.
     pub fn notice(path: FieldPath, message: String) -> Self {
         let warnings = vec![format!("{path}: {message}")];
         Self { warnings, ..Self::new(path, message, Remedy::Notice) }
+    }
+
+    /// The same as a notice: for what follows only from the token volume that the API server will
+    /// inject into the Pods of a template. A template doesn't show it, and the service account may
+    /// switch it off.
+    pub fn presumed(self, mode: Mode) -> Self {
+        let is_admitted = matches!(self.remedy, Remedy::Patch(_) | Remedy::Warn);
+        let text = self.to_string();
+        let is_mutated = mode == Mode::Mutate && is_admitted;
+        let warnings = if is_mutated { self.warnings } else { vec![text] };
+        Self { warnings, remedy: Remedy::Notice, ..self }
     }
 }
 

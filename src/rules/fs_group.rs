@@ -48,7 +48,7 @@ fn check(review: &Review, context: &Context) -> Vec<Violation> {
         None if may_be_absent() => return Vec::new(),
         None => missing(pod, &token_volumes, settings),
     };
-    vec![Violation { is_presumed, ..violation }]
+    vec![if is_presumed { violation.presumed(context.settings.mode) } else { violation }]
 }
 
 /// The names of the volumes with a token, those among them that a mutation gives one.
@@ -568,23 +568,31 @@ mod tests {
         let reject = json!({ "fsGroup": { "rootContainers": "Reject" } });
         let not_allowed = json!({ "securityContext": { "fsGroup": -1 } });
         for (name, tweak, settings, expected) in [
-            ("automount switched off", json!({}), json!({}), "-"),
-            ("no fsGroup", automount(json!({})), json!({}), "65534"),
-            ("no fsGroup, which is left out", automount(json!({})), leave, "warn"),
-            ("no fsGroup, which is rejected in the Pods", automount(json!({})), reject, "reject"),
-            ("a group that isn't allowed", automount(not_allowed), json!({}), "reject"),
+            ("automount switched off", json!({}), json!({}), None),
+            ("no fsGroup", automount(json!({})), json!({}), Some("it is set to 65534")),
+            ("no fsGroup, which is left out", automount(json!({})), leave, Some("it is left out")),
+            (
+                "no fsGroup, which is rejected in the Pods",
+                automount(json!({})),
+                reject,
+                Some("it is not set for you"),
+            ),
+            ("a group that isn't allowed", automount(not_allowed), json!({}), Some("must be in")),
             (
                 "an allowed group",
                 automount(json!({ "securityContext": { "fsGroup": 1 } })),
                 json!({}),
-                "-",
+                None,
             ),
         ] {
             let found = check_template(&RULE, &tweak, &settings);
-            assert_eq!(outcome(&found), expected, "{name}");
-            assert!(found.iter().all(|it| it.is_presumed), "{name}: {found:?}");
+            assert_eq!(found.len(), expected.iter().count(), "{name}: {found:?}");
+            for (found, expected) in found.iter().zip(expected) {
+                assert_eq!(found.remedy, "notice", "{name}");
+                assert!(found.warnings[0].contains(expected), "{name}: {found:?}");
+            }
         }
         let found = check_template(&RULE, &with_token(&automount(json!({}))), &json!({}));
-        assert!(!found[0].is_presumed, "a token of its own: {found:?}");
+        assert_ne!(found[0].remedy, "notice", "a token of its own: {found:?}");
     }
 }

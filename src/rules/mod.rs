@@ -55,7 +55,6 @@ pub(crate) mod tests {
         pub path: String,
         pub remedy: &'static str,
         pub patches: Vec<(String, Option<Value>)>,
-        pub is_presumed: bool,
         pub message: String,
         pub warnings: Vec<String>,
     }
@@ -132,7 +131,6 @@ pub(crate) mod tests {
                     path,
                     remedy,
                     patches: patches.collect(),
-                    is_presumed: violation.is_presumed,
                     message: violation.message,
                     warnings: violation.warnings,
                 }

@@ -41,7 +41,7 @@ fn check_token(token: &RequestedToken, subject: Subject, settings: &Settings) ->
         return None;
     }
     if token.is_presumed {
-        return Some(presumed(token, maximum));
+        return Some(presumed(token, maximum, settings.mode));
     }
     let path = token.path.child("expirationSeconds");
     let lifetime = settings.lifetime_to_set(maximum);
@@ -82,14 +82,14 @@ fn message(token: &RequestedToken, limit: &str, settings: &Settings) -> String {
 }
 
 /// What the API server will inject into a template's Pods.
-fn presumed(token: &RequestedToken, maximum: i64) -> Violation {
+fn presumed(token: &RequestedToken, maximum: i64, mode: Mode) -> Violation {
     let message = required(format!(
         "set it to false and mount a token of {maximum} seconds at most: the API server injects one \
          of {EXTENDED_LIFETIME} seconds into the Pods, which it extends to one year ({YEAR} seconds)"
     ));
     // Each Pod is mutated when it is created.
     let remedy = Remedy::Patch(Vec::new());
-    Violation { is_presumed: true, ..Violation::new(token.path.clone(), message, remedy) }
+    Violation::new(token.path.clone(), message, remedy).presumed(mode)
 }
 
 /// How long, in seconds, the API server will honour a copy of the token.
@@ -346,7 +346,7 @@ mod tests {
             assert_eq!(found.len() == 1, expected, "{name}");
             for it in found {
                 assert_eq!(it.path, "spec.template.spec.automountServiceAccountToken", "{name}");
-                assert!(it.is_presumed && it.patches.is_empty(), "{name}");
+                assert!(it.remedy == "notice" && it.patches.is_empty(), "{name}");
             }
             assert!(check_pod(&RULE, &tweak, &json!({})).is_empty(), "{name}, in a Pod");
         }
