@@ -20,7 +20,6 @@ pub fn from_policy_server(request: &GetResourceRequest) -> Result<Box<RawValue>,
 pub type TokenOwner = Option<String>;
 
 /// The Secrets of a namespace, each looked up at most once.
-#[derive(Debug)]
 pub struct Secrets<'c> {
     get_resource: GetResource,
     namespace: &'c str,

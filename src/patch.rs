@@ -33,11 +33,13 @@ pub fn apply(
     let along = Along { patches: &patches, depth: 0 };
     let mut value = along.deserialize(&mut serde_json::Deserializer::from_str(json))?;
     for segment in at.segments() {
-        let Some(Patched::Object(Fields(fields))) = value else { break };
-        let field = fields.into_iter().find(|(name, _)| segment.is_name(name));
-        value = field.map(|(_, value)| value);
+        let fields = match value {
+            Some(Patched::Object(Fields(fields))) => fields,
+            _ => Vec::new(),
+        };
+        value = fields.into_iter().find(|(name, _)| segment.is_name(name)).map(|(_, value)| value);
     }
-    to_raw_value(&value)
+    to_raw_value(&value.ok_or_else(|| Error::custom("there is nothing to patch"))?)
 }
 
 /// A value with patches: what isn't patched stays text.

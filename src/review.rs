@@ -16,7 +16,6 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const EXTENDED_LIFETIME: i64 = 3607;
 
 /// All there is to see.
-#[derive(Debug)]
 pub struct Review<'r> {
     pub subject: Subject,
     /// The service account that the request is about; empty for none.
@@ -30,7 +29,6 @@ pub struct Review<'r> {
 }
 
 /// A Pod, or a template.
-#[derive(Debug)]
 pub struct PodReview<'r> {
     pub spec: &'r Spec<'r>,
     /// The spec's path.
@@ -45,7 +43,6 @@ pub struct PodReview<'r> {
 }
 
 /// Where a container sees a volume.
-#[derive(Debug)]
 pub struct Mount<'r> {
     pub path: FieldPath,
     pub as_written: &'r VolumeMount<'r>,
@@ -53,7 +50,7 @@ pub struct Mount<'r> {
 }
 
 /// A token that is asked for.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct RequestedToken<'r> {
     /// Where it is asked for: the object with `expirationSeconds`.
     pub path: FieldPath,
@@ -73,7 +70,6 @@ pub struct RequestedToken<'r> {
 }
 
 /// A Secret that a Pod refers to.
-#[derive(Debug)]
 pub struct SecretReference<'r> {
     /// The path of the Secret's name.
     pub path: FieldPath,

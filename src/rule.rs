@@ -15,7 +15,6 @@ pub struct Rule {
 }
 
 /// What a rule knows beside what it sees: the settings for the request's namespace, and the cluster.
-#[derive(Debug)]
 pub struct Context<'c> {
     pub settings: &'c Settings,
     pub secrets: &'c Secrets<'c>,

@@ -15,7 +15,6 @@ use crate::review::Review;
 use crate::rule::{Context, Remedy, Rule, Violation};
 use crate::settings::Settings;
 
-/// The rule.
 pub const RULE: Rule = Rule { name: "audience", check };
 
 fn check(review: &Review, context: &Context) -> Vec<Violation> {

@@ -21,7 +21,6 @@ use crate::security_context::{Root, common_group, common_user, is_windows};
 use crate::settings::{CommonUser, FsGroup, GroupRule, Obstacle};
 use std::collections::BTreeSet;
 
-/// The rule.
 pub const RULE: Rule = Rule { name: "fs-group", check };
 
 /// What a file's mode has that its group may read.

@@ -25,7 +25,6 @@ use k8s_openapi::api::core::v1::{
     ObjectFieldSelector, ProjectedVolumeSource, ServiceAccountTokenProjection, VolumeProjection,
 };
 
-/// The rule.
 pub const RULE: Rule = Rule { name: "legacy-token", check };
 
 /// The characters of generated names (`staging/src/k8s.io/apimachinery/pkg/util/rand`).

@@ -14,7 +14,6 @@ use crate::review::Review;
 use crate::rule::{Context, Remedy, Rule, Violation};
 use crate::settings::LegacyRule;
 
-/// The rule.
 pub const RULE: Rule = Rule { name: "legacy-token-secret", check };
 
 fn check(review: &Review, context: &Context) -> Vec<Violation> {

@@ -19,7 +19,6 @@ use crate::review::{EXTENDED_LIFETIME, RequestedToken, Review};
 use crate::rule::{Context, Remedy, Rule, Violation};
 use crate::settings::{Mode, Settings};
 
-/// The rule.
 pub const RULE: Rule = Rule { name: "token-lifetime", check };
 
 /// What a token gets that asks for nothing, in seconds.

@@ -18,7 +18,6 @@ use crate::rules::legacy_token::{converted_volumes, lifetime};
 use crate::rules::token_lifetime::admitted_lifetime;
 use crate::settings::Mode;
 
-/// The rule.
 pub const RULE: Rule = Rule { name: "token-renewal", check };
 
 fn check(review: &Review, context: &Context) -> Vec<Violation> {
