@@ -18,13 +18,11 @@ pub const SERVICE_ACCOUNT_NAME: &str = "kubernetes.io/service-account.name";
 /// The mode of a volume's files when nothing is said (`pkg/apis/core/v1/defaults.go`).
 pub const DEFAULT_MODE: i32 = 0o644;
 
-/// A list that may be absent.
 pub type List<T> = OrDefault<Vec<Object<T>>>;
 
-/// An object that may be absent, which is the same as empty.
 pub type Nested<T> = OrDefault<Object<T>>;
 
-/// An object that may be absent, on the heap: the views that it is a field of stay small.
+/// On the heap, so that the views with such a field stay small.
 pub type Boxed<T> = Option<Box<Object<T>>>;
 
 /// An object, or a template of one: the fields of all kinds that rules are about. Their names don't
@@ -41,14 +39,13 @@ pub struct KubernetesObject<'a> {
     pub secret_type: Text<'a>,
 }
 
-/// `ObjectMeta`
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub struct ObjectMeta<'a> {
     pub name: Text<'a>,
     /// Known for objects that exist: the API server sets it after mutating admission.
     pub uid: Text<'a>,
-    /// Decoded when one is asked for: some are as large as the object itself.
+    /// Decoded when one is asked for.
     pub annotations: Option<&'a RawValue>,
 }
 
@@ -82,13 +79,12 @@ pub struct Spec<'a> {
     pub termination_grace_period_seconds: Option<i64>,
     pub automount_service_account_token: Option<bool>,
     pub service_account_name: Text<'a>,
-    /// What `serviceAccountName` was called before.
     pub service_account: Text<'a>,
-    /// Of a Deployment and its like: what its Pods will be like.
+    /// Of a Deployment and its like.
     pub template: Boxed<KubernetesObject<'a>>,
     /// Of a CronJob.
     pub job_template: Boxed<KubernetesObject<'a>>,
-    /// Of a StatefulSet: each of its Pods gets a volume for each of these claims.
+    /// Of a StatefulSet: its Pods get a volume for each.
     pub volume_claim_templates: List<KubernetesObject<'a>>,
     /// Of a TokenRequest; none means the API server's own.
     pub audiences: OrDefault<Vec<Text<'a>>>,
@@ -96,7 +92,7 @@ pub struct Spec<'a> {
     pub expiration_seconds: Option<i64>,
     /// Of a TokenRequest: the object with which the token ends.
     pub bound_object_ref: Nested<Reference<'a>>,
-    /// Of a CSIDriver: the tokens of each Pod that the kubelet hands to it.
+    /// Of a CSIDriver.
     pub token_requests: List<ServiceAccountToken<'a>>,
 }
 
@@ -132,7 +128,6 @@ pub struct Reference<'a> {
     pub name: Text<'a>,
 }
 
-/// The labels of a node selector that rules read
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub struct NodeSelector<'a> {
@@ -146,21 +141,16 @@ pub struct NodeSelector<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub struct SecurityContext<'a> {
-    /// Of a Pod.
     pub fs_group: Option<i64>,
-    /// Of a Pod.
     pub fs_group_change_policy: Text<'a>,
     pub run_as_group: Option<i64>,
     pub run_as_user: Option<i64>,
     pub run_as_non_root: Option<bool>,
-    /// Of a container.
     pub privileged: Option<bool>,
-    /// Of a container.
     pub capabilities: Nested<Capabilities<'a>>,
     pub windows_options: Option<IgnoredAny>,
 }
 
-/// `Capabilities`
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub struct Capabilities<'a> {
@@ -184,13 +174,10 @@ pub struct Container<'a> {
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub struct EnvSource<'a> {
     pub value_from: Boxed<EnvSource<'a>>,
-    /// One key of a Secret.
     pub secret_key_ref: Nested<Reference<'a>>,
-    /// All keys of a Secret.
     pub secret_ref: Nested<Reference<'a>>,
 }
 
-/// `VolumeMount`
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub struct VolumeMount<'a> {
@@ -210,9 +197,7 @@ pub struct Volume<'a> {
     pub config_map: Boxed<Files<'a>>,
     #[serde(rename = "downwardAPI")]
     pub downward_api: Boxed<Files<'a>>,
-    /// Of a projected volume.
     pub service_account_token: Boxed<ServiceAccountToken<'a>>,
-    /// Of a projected volume.
     pub pod_certificate: Option<IgnoredAny>,
     /// The source whose files outlive a container, whichever it is. The kubelet would change their
     /// group and mode for an fsGroup (`pkg/volume/volume_linux.go`, `ChangePermissions`). nfs,
@@ -224,7 +209,7 @@ pub struct Volume<'a> {
     #[serde(alias = "glusterfs", alias = "iscsi", alias = "photonPersistentDisk")]
     #[serde(alias = "portworxVolume", alias = "quobyte", alias = "rbd", alias = "scaleIO")]
     #[serde(alias = "storageos", alias = "vsphereVolume")]
-    pub persistent: Option<Object<PersistentSource>>,
+    pub persistent: Boxed<Files<'a>>,
 }
 
 impl<'a> Volume<'a> {
@@ -241,13 +226,6 @@ impl<'a> Volume<'a> {
     }
 }
 
-/// A source whose files outlive a container.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PersistentSource {
-    pub read_only: Option<bool>,
-}
-
 /// What becomes files: `SecretVolumeSource`, `ConfigMapVolumeSource`, `DownwardAPIVolumeSource`,
 /// `ProjectedVolumeSource` and their projections
 #[derive(Debug, Default, Deserialize)]
@@ -262,6 +240,8 @@ pub struct Files<'a> {
     pub sources: List<Volume<'a>>,
     /// Of a volume; 0644 when absent.
     pub default_mode: Option<i32>,
+    /// Of a source whose files outlive a container.
+    pub read_only: Option<bool>,
 }
 
 /// `KeyToPath`; and `DownwardAPIVolumeFile`, which has no key

@@ -16,10 +16,7 @@ pub struct Payload<'a> {
 }
 
 impl<'a> Payload<'a> {
-    /// Decodes a payload.
-    ///
-    /// # Errors
-    /// The first field that can't be decoded, with its path in the object if it is one of it.
+    /// Decodes a payload; or says which field can't be, with its path in the object if it is there.
     pub fn decode(json: &'a str) -> Result<Self, String> {
         let payload: Result<Object<Self>, _> = serde_json::from_str(json);
         payload.map(|Object(payload)| payload).map_err(|e| {
@@ -43,20 +40,17 @@ pub struct AdmissionRequest<'a> {
     pub uid: Text<'a>,
     pub kind: Nested<Reference<'a>>,
     pub operation: Text<'a>,
-    /// As in `pods/ephemeralcontainers`.
     pub sub_resource: Text<'a>,
     /// The namespace of the request. The one in the object is what the client wrote.
     pub namespace: Text<'a>,
     /// Absent when the API server is to make it up.
     pub name: Text<'a>,
     pub user_info: Nested<UserInfo<'a>>,
-    /// Absent in a DELETE.
     pub object: Boxed<KubernetesObject<'a>>,
     /// Not decoded: few requests need it.
     pub old_object: Option<&'a RawValue>,
 }
 
-/// `UserInfo`
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub struct UserInfo<'a> {
