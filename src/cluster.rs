@@ -1,9 +1,9 @@
 //! What the cluster says about a Secret: its type and whose it is, never its data.
 
+use crate::decode::Object;
 use crate::message::quoted;
-use crate::objects::{SERVICE_ACCOUNT_NAME, TOKEN_SECRET};
+use crate::objects::{KubernetesObject, SERVICE_ACCOUNT_NAME, TOKEN_SECRET};
 use kubewarden_policy_sdk::host_capabilities::kubernetes::{GetResourceRequest, get_resource};
-use serde_json::Value;
 use serde_json::value::RawValue;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,17 +62,14 @@ impl<'c> Secrets<'c> {
 }
 
 fn token_owner(secret: &RawValue, name: &str) -> Result<TokenOwner, String> {
-    let secret: Value = serde_json::from_str(secret.get()).map_err(|e| e.to_string())?;
-    let metadata = &secret["metadata"];
-    if metadata["name"] != name {
+    let secret: Object<KubernetesObject> =
+        serde_json::from_str(secret.get()).map_err(|e| e.to_string())?;
+    if &*secret.metadata.name != name {
         return Err(format!("the answer is not about Secret {}", quoted(name)));
     }
-    match secret["type"].as_str().unwrap_or_default() {
+    match &*secret.secret_type {
         "" => Err("the answer has no type".to_owned()),
-        TOKEN_SECRET => {
-            let account = metadata["annotations"][SERVICE_ACCOUNT_NAME].as_str();
-            Ok(Some(account.unwrap_or_default().to_owned()))
-        }
+        TOKEN_SECRET => Ok(Some(secret.annotation(SERVICE_ACCOUNT_NAME).unwrap_or_default())),
         _ => Ok(None),
     }
 }
@@ -80,8 +77,8 @@ fn token_owner(secret: &RawValue, name: &str) -> Result<TokenOwner, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
     use serde_json::value::to_raw_value;
+    use serde_json::{Value, json};
 
     /// A cluster with a Secret for each case, named after it.
     fn cluster(request: &GetResourceRequest) -> Result<Value, String> {
@@ -119,7 +116,7 @@ mod tests {
             ("other-missing", Err("Cannot find v1/Secret named 'other' inside of …")),
             ("no-type", Err("the answer has no type")),
             ("other", Err("the answer is not about Secret \"other\"")),
-            ("list", Err("the answer is not about Secret \"list\"")),
+            ("list", Err("invalid type: sequence, expected an object at line 1 column 0")),
             ("forbidden", Err("not allowed")),
         ] {
             let expected = expected.map_err(str::to_owned);

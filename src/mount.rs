@@ -14,8 +14,8 @@ const TOKEN_PROCESS_PATH: [&str; 4] = ["run", "secrets", "kubernetes.io", "servi
 /// True when the mount shows this file of the volume as it was when the container started: with
 /// subPath or subPathExpr the kubelet's later versions never reach the container.
 pub fn is_never_updated(mount: &VolumeMount, file: &str) -> bool {
-    let sub_path = names(sub_path(mount));
-    !sub_path.is_empty() && (names(file).starts_with(&sub_path) || is_unknown(mount))
+    let is_part = !names(sub_path(mount)).is_empty();
+    is_part && (names(file).starts_with(&shown_path(mount)) || is_unknown(mount))
 }
 
 /// True when a container sees files of a Secret where clients look for a token. `items` are the
@@ -26,20 +26,32 @@ pub fn is_seen_as_token(mount: &VolumeMount, items: &[Object<KeyToPath>]) -> boo
     let is_below = at.len() > folder.len() && at.starts_with(&folder);
     // A key has no slash in it, so that without items all files lie in the mount's own folder.
     let shows_any_name = items.is_empty() || is_unknown(mount);
-    let is_token = |item: &Object<KeyToPath>| {
-        let file = names(&item.path);
-        let shown = file.strip_prefix(&*names(sub_path(mount)));
-        shown.is_some_and(|file| {
-            let seen = format!("{}/{}", &*mount.mount_path, file.join("/"));
-            process_path(&seen).strip_prefix(&folder) == Some(&["token"])
-        })
+    let is_token = |file: &[&str]| {
+        let seen = format!("{}/{}", &*mount.mount_path, file.join("/"));
+        process_path(&seen).strip_prefix(&folder) == Some(&["token"])
     };
-    is_below || (shows_any_name && at == folder) || items.iter().any(is_token)
+    let shows_token = |item: &Object<KeyToPath>| {
+        let file = names(&item.path);
+        let shown = file.strip_prefix(&*shown_path(mount));
+        shown.is_some_and(is_token)
+            || (is_unknown(mount) && (0..file.len()).any(|i| is_token(&file[i..])))
+    };
+    is_below || (shows_any_name && at == folder) || items.iter().any(shows_token)
 }
 
-/// The file or folder of the volume that the mount shows; all of it when empty.
+/// The subPath, whichever way it is said; empty for the whole volume.
 fn sub_path<'m>(mount: &'m VolumeMount) -> &'m str {
     if mount.sub_path.is_empty() { &mount.sub_path_expr } else { &mount.sub_path }
+}
+
+/// The file or folder of the volume that the mount shows. `..data` is the kubelet's link to all of
+/// the files (`pkg/volume/util/atomic_writer.go`).
+fn shown_path<'m>(mount: &'m VolumeMount) -> Vec<&'m str> {
+    let mut names = names(sub_path(mount));
+    if names.starts_with(&["..data"]) {
+        names.remove(0);
+    }
+    names
 }
 
 /// True when the container's environment decides what the mount shows.
@@ -124,14 +136,35 @@ mod tests {
                 &["a/kubernetes.io/serviceaccount/token"],
                 false,
             ),
+            (
+                "a subPath of the kubelet's link",
+                "/run/secrets",
+                "..data/a",
+                &["a/kubernetes.io/serviceaccount/token"],
+                true,
+            ),
+            (
+                "a subPath that the environment decides",
+                "/run/secrets",
+                "$(X)",
+                &["a/kubernetes.io/serviceaccount/token"],
+                true,
+            ),
+            (
+                "such a subPath without the token",
+                "/run/secrets",
+                "$(X)",
+                &["a/kubernetes.io/serviceaccount/x"],
+                false,
+            ),
             ("another folder", "/var/run/secrets/kubernetes.io/serviceaccounts", "", &[], false),
             ("the folder's parent", "/run/secrets/kubernetes.io/serviceaccount/..", "", &[], false),
             ("below another root", "/x/run/secrets/kubernetes.io/serviceaccount", "", &[], false),
             ("nothing", "", "", &[], false),
         ];
         for (name, mount_path, sub_path, items, expected) in cases {
-            let json =
-                serde_json::json!({ "mountPath": mount_path, "subPath": sub_path }).to_string();
+            let field = if sub_path.contains('$') { "subPathExpr" } else { "subPath" };
+            let json = serde_json::json!({ "mountPath": mount_path, field: sub_path }).to_string();
             let items: Vec<_> =
                 items.iter().map(|path| serde_json::json!({ "path": path })).collect();
             let items = serde_json::json!(items).to_string();
@@ -149,6 +182,9 @@ mod tests {
             ("the token", r#"{"subPath":"token"}"#, "token", true),
             ("the token, spelled otherwise", r#"{"subPath":"./a//token/"}"#, "a/token", true),
             ("a folder with the token", r#"{"subPath":"a"}"#, "a/token", true),
+            ("the kubelet's link", r#"{"subPath":"..data"}"#, "token", true),
+            ("the token by the kubelet's link", r#"{"subPath":"..data/token"}"#, "token", true),
+            ("another file by the link", r#"{"subPath":"..data/ca.crt"}"#, "token", false),
             ("another file", r#"{"subPath":"ca.crt"}"#, "token", false),
             ("an expression without variables", r#"{"subPathExpr":"token"}"#, "token", true),
             ("another file by an expression", r#"{"subPathExpr":"ca.crt"}"#, "token", false),

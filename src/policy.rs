@@ -15,10 +15,6 @@ use serde_json::Value;
 use std::fmt::Display;
 use wapc_guest::CallResult;
 
-/// Answers a payload.
-///
-/// # Errors
-/// Never for what the payload holds.
 pub fn validate(payload: &[u8], get_resource: GetResource) -> CallResult {
     let response = match std::str::from_utf8(payload) {
         Ok(json) => answer(json, get_resource),
@@ -63,7 +59,7 @@ fn decide(json: &str, payload: &Payload, get_resource: GetResource) -> Response 
     if settings.exempts(&request.namespace, &account) {
         return Response::accept();
     }
-    if let Some(response) = opted_out(request, &settings) {
+    if let Some(response) = opted_out(request, subject, &settings) {
         return response;
     }
     if request.is_audit() {
@@ -97,9 +93,14 @@ fn missing(path: impl Display) -> Response {
 }
 
 /// A Pod, or a template, takes itself out with an annotation.
-fn opted_out(request: &AdmissionRequest, settings: &Settings) -> Option<Response> {
+fn opted_out(
+    request: &AdmissionRequest,
+    subject: Subject,
+    settings: &Settings,
+) -> Option<Response> {
     let key = settings.opt_out_annotation.as_ref()?;
-    if request.pod()?.annotation(key)? != "true" {
+    let is_pod = matches!(subject, Subject::Pod | Subject::EphemeralContainers | Subject::Template);
+    if !is_pod || request.pod()?.annotation(key)? != "true" {
         return None;
     }
     let path = FieldPath::new(request.pod_path()).child("metadata").child("annotations");
@@ -118,6 +119,9 @@ fn is_unchanged(json: &str, request: &AdmissionRequest, subject: Subject) -> boo
         Subject::CsiDriver => &["spec", "tokenRequests"],
         _ => return false,
     };
+    if request.old_object.is_none() {
+        return false;
+    }
     let Ok(payload) = serde_json::from_str::<Value>(json) else { return false };
     let [old, new] = ["oldObject", "object"]
         .map(|object| payload.pointer(&format!("/request/{object}/{}", path.join("/"))));

@@ -102,7 +102,14 @@ impl<'r> Review<'r> {
             }
             Subject::TokenRequest => {
                 let spec = object.spec.as_ref().ok_or_else(|| spec_path.clone())?;
-                review.tokens.push(requested_token(spec, spec_path, request));
+                review.tokens.push(RequestedToken {
+                    path: spec_path,
+                    audiences: spec.audiences.iter().map(|audience| &**audience).collect(),
+                    expiration_seconds: spec.expiration_seconds,
+                    is_bound_to_pod: &*spec.bound_object_ref.kind == "Pod",
+                    is_authored: !request.is_from_node(),
+                    ..RequestedToken::default()
+                });
             }
             Subject::Pod | Subject::Template | Subject::EphemeralContainers => {
                 let pod = request.pod().ok_or(path)?;
@@ -220,21 +227,6 @@ impl<'r> SecretReference<'r> {
 impl<'r> PodReview<'r> {
     pub fn mounts_of(&self, volume: &str) -> &[Mount<'r>] {
         self.mounts.get(volume).map_or(&[], Vec::as_slice)
-    }
-}
-
-fn requested_token<'r>(
-    spec: &'r Spec<'r>,
-    path: FieldPath,
-    request: &AdmissionRequest,
-) -> RequestedToken<'r> {
-    RequestedToken {
-        path,
-        audiences: spec.audiences.iter().map(|audience| &**audience).collect(),
-        expiration_seconds: spec.expiration_seconds,
-        is_bound_to_pod: &*spec.bound_object_ref.kind == "Pod",
-        is_authored: !request.is_from_node(),
-        ..RequestedToken::default()
     }
 }
 

@@ -28,8 +28,8 @@ pub struct Violation {
     /// The value, the maximum and the way out, in one of the forms of [`crate::message`].
     pub message: String,
     pub remedy: Remedy,
-    /// What mode `mutate` tells the client when it admits the object: what it changed of the
-    /// author's own, what it left as it is and why, and what may break later.
+    /// What the client is told, by mode `mutate` once the object is admitted, of a notice always:
+    /// what is changed of the author's own, what is left as it is and why, what may break later.
     pub warnings: Vec<String>,
 }
 
@@ -64,9 +64,8 @@ impl Violation {
     /// switch it off.
     pub fn presumed(self, mode: Mode) -> Self {
         let is_admitted = matches!(self.remedy, Remedy::Patch(_) | Remedy::Warn);
-        let text = self.to_string();
         let is_mutated = mode == Mode::Mutate && is_admitted;
-        let warnings = if is_mutated { self.warnings } else { vec![text] };
+        let warnings = if is_mutated { self.warnings } else { vec![self.to_string()] };
         Self { warnings, remedy: Remedy::Notice, ..self }
     }
 }

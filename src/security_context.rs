@@ -4,32 +4,18 @@
 use crate::decode::Text;
 use crate::objects::{Container, SecurityContext, Spec};
 
-/// What a container can do as root, as far as the Pod's spec tells: the image may name a user, or
-/// none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Root {
-    /// It never runs as root.
-    Never,
-    /// It may run as root, but it can't change its groups.
-    WithItsGroups,
-    /// It may run as root and become another user with other groups, as `su` and `gosu` do.
-    WithAnyGroups,
+/// True for a container that may run as root, as far as the Pod's spec tells: the image may name a
+/// user, or none.
+pub fn may_be_root(spec: &Spec, container: &Container) -> bool {
+    let user = effective(spec, container, |it| it.run_as_user);
+    let non_root = effective(spec, container, |it| it.run_as_non_root);
+    non_root != Some(true) && user.is_none_or(|user| user <= 0)
 }
 
-impl Root {
-    /// What a container of the Pod can do.
-    pub fn of(spec: &Spec, container: &Container) -> Self {
-        let user = effective(spec, container, |it| it.run_as_user);
-        let non_root = effective(spec, container, |it| it.run_as_non_root);
-        let own = &container.security_context;
-        if non_root == Some(true) || user.is_some_and(|user| user > 0) {
-            Self::Never
-        } else if own.privileged == Some(true) || has_setgid(own) {
-            Self::WithAnyGroups
-        } else {
-            Self::WithItsGroups
-        }
-    }
+/// True for one that may also become another user with other groups, as `su` and `gosu` do.
+pub fn may_change_groups(spec: &Spec, container: &Container) -> bool {
+    let own = &container.security_context;
+    may_be_root(spec, container) && (own.privileged == Some(true) || has_setgid(own))
 }
 
 /// Whether the container keeps SETGID, which a runtime gives to every container that doesn't drop
@@ -46,18 +32,9 @@ fn is_capability(capability: &str, name: &str) -> bool {
     capability.strip_prefix("CAP_").unwrap_or(&capability) == name
 }
 
-/// The user that all containers of the Pod set; what an image says doesn't count. The kubelet
-/// then gives the token to that user (`pkg/volume/util/util.go`, `FsUserFrom`).
-pub fn common_user(spec: &Spec) -> Option<i64> {
-    common(spec, |it| it.run_as_user)
-}
-
-/// The group that all containers of the Pod set.
-pub fn common_group(spec: &Spec) -> Option<i64> {
-    common(spec, |it| it.run_as_group)
-}
-
-fn common(spec: &Spec, field: fn(&SecurityContext) -> Option<i64>) -> Option<i64> {
+/// What all containers of the Pod set in a field, such as their user or group; what an image says
+/// doesn't count. The kubelet gives the token to the user (`pkg/volume/util/util.go`, `FsUserFrom`).
+pub fn common(spec: &Spec, field: fn(&SecurityContext) -> Option<i64>) -> Option<i64> {
     let mut values = spec.all_containers().map(|container| effective(spec, container, field));
     let first = values.next()??;
     values.all(|value| value == Some(first)).then_some(first)
@@ -68,14 +45,11 @@ fn common(spec: &Spec, field: fn(&SecurityContext) -> Option<i64>) -> Option<i64
 pub fn is_windows(spec: &Spec) -> bool {
     let labels = &spec.node_selector;
     let os = [&spec.os.name, &labels.os, &labels.beta_os].into_iter().find(|os| !os.is_empty());
-    let mut contexts = spec.all_containers().map(|container| &container.security_context);
-    os.map_or_else(
-        || {
-            spec.security_context.windows_options.is_some()
-                || contexts.any(|it| it.windows_options.is_some())
-        },
-        |os| &**os == "windows",
-    )
+    if let Some(os) = os {
+        return &**os == "windows";
+    }
+    let contexts = spec.all_containers().map(|container| &container.security_context);
+    contexts.chain([&spec.security_context]).any(|it| it.windows_options.is_some())
 }
 
 /// A container's own value of a field, or else the Pod's.
@@ -95,73 +69,80 @@ mod tests {
 
     #[test]
     fn what_a_container_can_do_as_root() {
-        use Root::{Never, WithAnyGroups, WithItsGroups};
+        // Whether it may be root, and whether it may change its groups.
+        let (never, with_its_groups, with_any_groups) =
+            ((false, false), (true, false), (true, true));
         let drop = |names: &[&str]| json!({ "capabilities": { "drop": names } });
         let change =
             |drop: &[&str], add: &[&str]| json!({ "capabilities": { "drop": drop, "add": add } });
         for (name, pod, container, expected) in [
-            ("nothing is said", json!(null), json!(null), WithAnyGroups),
-            ("runAsUser 0", json!({}), json!({ "runAsUser": 0 }), WithAnyGroups),
-            ("another runAsUser", json!({}), json!({ "runAsUser": 1 }), Never),
-            ("the Pod's runAsUser", json!({ "runAsUser": 1 }), json!({}), Never),
+            ("nothing is said", json!(null), json!(null), with_any_groups),
+            ("runAsUser 0", json!({}), json!({ "runAsUser": 0 }), with_any_groups),
+            ("another runAsUser", json!({}), json!({ "runAsUser": 1 }), never),
+            ("the Pod's runAsUser", json!({ "runAsUser": 1 }), json!({}), never),
             (
                 "root in a Pod of another user",
                 json!({ "runAsUser": 1 }),
                 json!({ "runAsUser": 0 }),
-                WithAnyGroups,
+                with_any_groups,
             ),
             (
                 "another user in a Pod of root",
                 json!({ "runAsUser": 0 }),
                 json!({ "runAsUser": 1 }),
-                Never,
+                never,
             ),
-            ("runAsNonRoot", json!({}), json!({ "runAsNonRoot": true }), Never),
-            ("the Pod's runAsNonRoot", json!({ "runAsNonRoot": true }), json!({}), Never),
+            ("runAsNonRoot", json!({}), json!({ "runAsNonRoot": true }), never),
+            ("the Pod's runAsNonRoot", json!({ "runAsNonRoot": true }), json!({}), never),
             (
                 "runAsNonRoot switched off",
                 json!({ "runAsNonRoot": true }),
                 json!({ "runAsNonRoot": false }),
-                WithAnyGroups,
+                with_any_groups,
             ),
-            ("SETGID dropped", json!({}), drop(&["NET_RAW", "SETGID"]), WithItsGroups),
-            ("CAP_SETGID dropped", json!({}), drop(&["CAP_SETGID"]), WithItsGroups),
-            ("in small letters", json!({}), drop(&["cap_setgid"]), WithItsGroups),
-            ("ALL dropped", json!({}), drop(&["ALL"]), WithItsGroups),
-            ("CAP_ALL dropped", json!({}), drop(&["CAP_ALL"]), WithItsGroups),
-            ("all dropped", json!({}), drop(&["all"]), WithItsGroups),
-            ("another one dropped", json!({}), drop(&["SETUID", "SETGIDS"]), WithAnyGroups),
+            ("SETGID dropped", json!({}), drop(&["NET_RAW", "SETGID"]), with_its_groups),
+            ("CAP_SETGID dropped", json!({}), drop(&["CAP_SETGID"]), with_its_groups),
+            ("in small letters", json!({}), drop(&["cap_setgid"]), with_its_groups),
+            ("ALL dropped", json!({}), drop(&["ALL"]), with_its_groups),
+            ("CAP_ALL dropped", json!({}), drop(&["CAP_ALL"]), with_its_groups),
+            ("all dropped", json!({}), drop(&["all"]), with_its_groups),
+            ("another one dropped", json!({}), drop(&["SETUID", "SETGIDS"]), with_any_groups),
             (
                 "ALL dropped, SETGID added",
                 json!({}),
                 change(&["ALL"], &["CAP_SETGID"]),
-                WithAnyGroups,
+                with_any_groups,
             ),
             (
                 "ALL dropped, another one added",
                 json!({}),
                 change(&["ALL"], &["SETUID"]),
-                WithItsGroups,
+                with_its_groups,
             ),
-            ("ALL dropped, ALL added", json!({}), change(&["ALL"], &["ALL"]), WithAnyGroups),
+            ("ALL dropped, ALL added", json!({}), change(&["ALL"], &["ALL"]), with_any_groups),
             (
                 "SETGID dropped and added",
                 json!({}),
                 change(&["SETGID"], &["SETGID"]),
-                WithItsGroups,
+                with_its_groups,
             ),
-            ("SETGID dropped, ALL added", json!({}), change(&["SETGID"], &["ALL"]), WithItsGroups),
+            (
+                "SETGID dropped, ALL added",
+                json!({}),
+                change(&["SETGID"], &["ALL"]),
+                with_its_groups,
+            ),
             (
                 "ALL dropped, as another user",
                 json!({ "runAsUser": 1 }),
                 change(&["ALL"], &["SETGID"]),
-                Never,
+                never,
             ),
             (
                 "privileged",
                 json!({}),
                 json!({ "privileged": true, "capabilities": { "drop": ["ALL"] } }),
-                WithAnyGroups,
+                with_any_groups,
             ),
         ] {
             let spec =
@@ -169,7 +150,8 @@ mod tests {
             let spec = spec.to_string();
             let spec: Object<Spec> = serde_json::from_str(&spec).unwrap();
             let container = spec.all_containers().next().unwrap();
-            assert_eq!(Root::of(&spec, container), expected, "{name}");
+            let found = (may_be_root(&spec, container), may_change_groups(&spec, container));
+            assert_eq!(found, expected, "{name}");
         }
     }
 
@@ -200,8 +182,8 @@ mod tests {
                 }
                 let spec = spec.to_string();
                 let spec: Object<Spec> = serde_json::from_str(&spec).unwrap();
-                assert_eq!(common_user(&spec), expected, "{name}, {list}");
-                assert_eq!(common_group(&spec), expected, "{name}, {list}");
+                assert_eq!(common(&spec, |it| it.run_as_user), expected, "{name}, {list}");
+                assert_eq!(common(&spec, |it| it.run_as_group), expected, "{name}, {list}");
             }
         }
     }

@@ -423,12 +423,18 @@ fn freezes(mount: &VolumeMount, paths: &[String]) -> bool {
         return !paths.is_empty();
     }
     let Some(part) = sub_path(mount) else { return false };
-    paths.iter().any(|path| *path == part || path.starts_with(&format!("{part}/")))
+    paths
+        .iter()
+        .any(|path| part.is_empty() || *path == part || path.starts_with(&format!("{part}/")))
 }
 
+/// What a mount shows of its volume: a file, a folder, or by the kubelet's own link all of it as it
+/// is now.
 fn sub_path(mount: &VolumeMount) -> Option<String> {
     let paths = [&mount.sub_path, &mount.sub_path_expr];
-    paths.into_iter().flatten().find(|path| !path.is_empty()).map(|path| clean(path))
+    let path = clean(paths.into_iter().flatten().find(|path| !path.is_empty())?);
+    let path = if path == "..data" { "" } else { path.strip_prefix("..data/").unwrap_or(&path) };
+    Some(path.to_owned())
 }
 
 /// The path's folders, without those that say nothing; absolute if it was.
@@ -470,13 +476,16 @@ fn is_seen_as_token(spec: &PodSpec, volume: &str, items: Option<&Vec<KeyToPath>>
         if at == FOLDER && (items.is_empty() || variable) {
             return true;
         }
+        let is_token = |path: &str| seen(&format!("{at}/{path}")) == format!("{FOLDER}/token");
         items.iter().any(|item| {
             let path = clean(&item.path);
-            let shown = match sub_path(mount) {
-                None => Some(path),
-                Some(part) => path.strip_prefix(&format!("{part}/")).map(str::to_owned),
-            };
-            shown.is_some_and(|path| seen(&format!("{at}/{path}")) == format!("{FOLDER}/token"))
+            let mut inner = path.match_indices('/').map(|(i, _)| &path[i + 1..]);
+            match sub_path(mount) {
+                _ if variable => is_token(&path) || inner.any(is_token),
+                None => is_token(&path),
+                Some(part) if part.is_empty() => is_token(&path),
+                Some(part) => path.strip_prefix(&format!("{part}/")).is_some_and(is_token),
+            }
         })
     })
 }

@@ -184,6 +184,25 @@ fn objects_that_opt_out() {
 }
 
 #[test]
+fn what_is_no_pod_cannot_opt_out() {
+    let settings = json!({ "mode": "reject", "optOutAnnotation": "tokens.example.com/exempt" });
+    let token = json!({ "audience": "a", "expirationSeconds": 86400 });
+    for (group, kind, sub_resource, mut object) in [
+        ("", "Secret", "", json!({ "type": "kubernetes.io/service-account-token" })),
+        ("authentication.k8s.io", "TokenRequest", "token", json!({ "spec": token })),
+        ("storage.k8s.io", "CSIDriver", "", json!({ "spec": { "tokenRequests": [token] } })),
+    ] {
+        object["metadata"] = json!({ "annotations": { "tokens.example.com/exempt": "true" } });
+        let request = json!({
+            "kind": { "group": group, "version": "v1", "kind": kind },
+            "operation": "CREATE", "subResource": sub_resource, "namespace": "payments",
+            "name": "app", "object": object,
+        });
+        assert!(!ask(&request, &settings).accepted, "{kind}");
+    }
+}
+
+#[test]
 fn overrides_are_for_their_namespaces() {
     let mut request = create(&day());
     request["object"]["spec"]["securityContext"] = json!({ "fsGroup": 1 });

@@ -17,7 +17,7 @@ use crate::patch::{Patch, new_value};
 use crate::review::{Mount, PodReview, Review};
 use crate::rule::{Context, Remedy, Rule, Violation};
 use crate::rules::legacy_token::converted_volumes;
-use crate::security_context::{Root, common_group, common_user, is_windows};
+use crate::security_context::{common, is_windows, may_be_root, may_change_groups};
 use crate::settings::{CommonUser, FsGroup, GroupRule, Obstacle};
 use std::collections::BTreeSet;
 
@@ -39,7 +39,8 @@ fn check(review: &Review, context: &Context) -> Vec<Violation> {
     }
     let may_be_absent = || {
         settings.rule == GroupRule::MayRunAs
-            || (settings.common_user == CommonUser::Accept && common_user(pod.spec).is_some())
+            || (settings.common_user == CommonUser::Accept
+                && common(pod.spec, |it| it.run_as_user).is_some())
     };
     let violation = match pod.spec.security_context.fs_group {
         Some(group) if settings.allows(group) => return Vec::new(),
@@ -66,7 +67,7 @@ fn not_allowed(group: i64, pod: &PodReview, settings: &FsGroup) -> Violation {
 
 fn missing(pod: &PodReview, token_volumes: &[&str], settings: &FsGroup) -> Violation {
     let path = pod.path.child("securityContext").child("fsGroup");
-    let shared = common_group(pod.spec).filter(|group| settings.allows(*group));
+    let shared = common(pod.spec, |it| it.run_as_group).filter(|group| settings.allows(*group));
     let group = shared.unwrap_or(settings.default);
     let holder = match token_volumes {
         [volume, ..] => format!("volume {}", quoted(volume)),
@@ -128,7 +129,7 @@ fn persistent_volume(pod: &PodReview) -> Option<String> {
 /// may be the file's owner, root. The kubelet adds 0440 to every file
 /// (`pkg/volume/volume_linux.go`, `changeFilePermission`).
 fn private_volume(pod: &PodReview) -> Option<String> {
-    let may_be_root = |mount: &Mount| Root::of(pod.spec, mount.container) != Root::Never;
+    let may_be_root = |mount: &Mount| may_be_root(pod.spec, mount.container);
     let volume = pod.spec.volumes.iter().find(|volume| {
         has_private_file(volume, None) && pod.mounts_of(&volume.name).iter().any(may_be_root)
     });
@@ -152,7 +153,7 @@ fn root_container(pod: &PodReview, token_volumes: &[&str]) -> Option<String> {
     let with_token = mounts.map(|mount| mount.container);
     let all = pod.spec.all_containers().filter(|_| pod.injects_token);
     let mut containers = with_token.chain(all);
-    let container = containers.find(|it| Root::of(pod.spec, it) == Root::WithAnyGroups)?;
+    let container = containers.find(|it| may_change_groups(pod.spec, it))?;
     let container = name(&container.name);
     Some(format!(
         "if container {container} starts as root and becomes another user, that user can't read the \

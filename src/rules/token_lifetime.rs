@@ -40,7 +40,8 @@ fn check_token(token: &RequestedToken, subject: Subject, settings: &Settings) ->
         return None;
     }
     if token.is_presumed {
-        return Some(presumed(token, maximum, settings.mode));
+        // Each Pod is mutated when it is created.
+        return (settings.mode != Mode::Mutate).then(|| presumed(token, maximum));
     }
     let path = token.path.child("expirationSeconds");
     let lifetime = settings.lifetime_to_set(maximum);
@@ -81,14 +82,12 @@ fn message(token: &RequestedToken, limit: &str, settings: &Settings) -> String {
 }
 
 /// What the API server will inject into a template's Pods.
-fn presumed(token: &RequestedToken, maximum: i64, mode: Mode) -> Violation {
+fn presumed(token: &RequestedToken, maximum: i64) -> Violation {
     let message = required(format!(
         "set it to false and mount a token of {maximum} seconds at most: the API server injects one \
          of {EXTENDED_LIFETIME} seconds into the Pods, which it extends to one year ({YEAR} seconds)"
     ));
-    // Each Pod is mutated when it is created.
-    let remedy = Remedy::Patch(Vec::new());
-    Violation::new(token.path.clone(), message, remedy).presumed(mode)
+    Violation::notice(token.path.clone(), message)
 }
 
 /// How long, in seconds, the API server will honour a copy of the token.
@@ -342,6 +341,8 @@ mod tests {
             ),
         ] {
             let found = check_template(&RULE, &tweak, &json!({}));
+            assert!(found.is_empty(), "{name}: each Pod is mutated");
+            let found = check_template(&RULE, &tweak, &json!({ "mode": "reject" }));
             assert_eq!(found.len() == 1, expected, "{name}");
             for it in found {
                 assert_eq!(it.path, "spec.template.spec.automountServiceAccountToken", "{name}");

@@ -51,7 +51,7 @@ fn check_grace_period(review: &Review, pod: &PodReview, context: &Context) -> Op
     let tokens = review.tokens.iter();
     let tokens = tokens.map(|it| (admitted_lifetime(it, context.settings), it.volume));
     let is_mutated = context.settings.mode == Mode::Mutate;
-    let converted = converted_volumes(review, context).filter(|_| is_mutated);
+    let converted = is_mutated.then(|| converted_volumes(review, context)).into_iter().flatten();
     let converted = converted.map(|volume| (lifetime(context), Some(volume)));
     let (lifetime, volume) = tokens.chain(converted).min()?;
     (grace_period > lifetime).then(|| {

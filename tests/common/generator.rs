@@ -90,7 +90,8 @@ const ITEM_PATHS: [&str; 8] = [
     "./token",
 ];
 const KEYS: [&str; 5] = ["token", "ca.crt", "namespace", "service-ca.crt", "other"];
-const SUB_PATHS: [&str; 6] = ["token", "ca.crt", "a", "serviceaccount", "./token", ""];
+const SUB_PATHS: [&str; 8] =
+    ["..data", "..data/token", "token", "ca.crt", "a", "serviceaccount", "./token", ""];
 /// Volume sources that have `readOnly`, and others.
 const READ_ONLY_SOURCES: [&str; 11] = [
     "persistentVolumeClaim",
