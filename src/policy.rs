@@ -59,7 +59,9 @@ fn decide(json: &str, payload: &Payload, get_resource: GetResource) -> Response 
     if settings.exempts(&request.namespace, &account) {
         return Response::accept();
     }
-    if let Some(response) = opted_out(request, subject, &settings) {
+    let has_pod =
+        matches!(subject, Subject::Pod | Subject::EphemeralContainers | Subject::Template);
+    if has_pod && let Some(response) = opted_out(request, &settings) {
         return response;
     }
     if request.is_audit() {
@@ -72,9 +74,10 @@ fn decide(json: &str, payload: &Payload, get_resource: GetResource) -> Response 
     };
     let secrets = Secrets::new(get_resource, &request.namespace);
     let violations = rules::check(&review, &Context { settings: &settings, secrets: &secrets });
-    let is_mirror =
-        || subject == Subject::Pod && request.pod().is_some_and(KubernetesObject::is_mirror);
-    if violations.is_empty() || is_mirror() || is_unchanged(json, request, subject) {
+    if violations.is_empty()
+        || (subject == Subject::Pod && request.pod().is_some_and(KubernetesObject::is_mirror))
+        || is_unchanged(json, request, subject)
+    {
         return Response::accept();
     }
     let (response, patches) = Response::new(settings.mode, subject, violations);
@@ -93,14 +96,9 @@ fn missing(path: impl Display) -> Response {
 }
 
 /// A Pod, or a template, takes itself out with an annotation.
-fn opted_out(
-    request: &AdmissionRequest,
-    subject: Subject,
-    settings: &Settings,
-) -> Option<Response> {
+fn opted_out(request: &AdmissionRequest, settings: &Settings) -> Option<Response> {
     let key = settings.opt_out_annotation.as_ref()?;
-    let is_pod = matches!(subject, Subject::Pod | Subject::EphemeralContainers | Subject::Template);
-    if !is_pod || request.pod()?.annotation(key)? != "true" {
+    if request.pod()?.annotation(key)? != "true" {
         return None;
     }
     let path = FieldPath::new(request.pod_path()).child("metadata").child("annotations");
