@@ -253,14 +253,15 @@ impl Settings {
     }
 
     /// The maximum, in seconds, for an audience. Without one a token is for all audiences of the
-    /// API server: the strictest counts.
+    /// API server, and a pattern of these may stand for any that has a maximum of its own: the
+    /// strictest counts.
     pub fn maximum(&self, audience: &str) -> i64 {
         if !audience.is_empty() {
             return self.maximum_where(|pattern| matches(pattern, audience));
         }
         let named = self.api_server.audiences.iter().flat_map(|own| {
             let entries = self.audiences.iter().filter(move |it| matches(own, &it.audience));
-            entries.map(|it| it.max_expiration_seconds).chain([self.maximum(own)])
+            entries.map(|it| self.maximum(&it.audience)).chain([self.maximum(own)])
         });
         let is_usual = |pattern: &str| {
             looks_own(pattern) || COMMON_AUDIENCES.iter().any(|audience| matches(pattern, audience))

@@ -213,11 +213,20 @@ fn fill_audiences(request: &mut Value, settings: &Value) {
     if kind(request) != "TokenRequest" || !names_no_audience(request) {
         return;
     }
-    let own = settings["apiServer"]["audiences"].as_array().filter(|them| !them.is_empty());
-    let own: Vec<_> = match own {
-        Some(own) => own.iter().filter_map(Value::as_str).map(|it| it.replace('*', "x")).collect(),
-        None => vec![CLUSTER_LOCAL.to_owned()],
-    };
+    let list = |list: &Value| list.as_array().cloned().unwrap_or_default();
+    let mut own = vec![CLUSTER_LOCAL.to_owned()];
+    let patterns = list(&settings["apiServer"]["audiences"]);
+    if !patterns.is_empty() {
+        // A pattern stands for each audience that the settings name, and for another one.
+        let named = list(&settings["audiences"]);
+        let named: Vec<_> = named.iter().filter_map(|entry| entry["audience"].as_str()).collect();
+        own = patterns.iter().filter_map(Value::as_str).map(|it| it.replace('*', "x")).collect();
+        let prefixes = patterns.iter().filter_map(|it| it.as_str()?.strip_suffix('*'));
+        own.extend(prefixes.flat_map(|prefix| {
+            let named = named.iter().filter(move |it| it.starts_with(prefix) && !it.contains('*'));
+            named.map(|it| (*it).to_owned())
+        }));
+    }
     request["object"]["spec"]["audiences"] = json!(own);
 }
 
