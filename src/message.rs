@@ -42,6 +42,14 @@ pub fn name(text: &str) -> String {
     quoted_up_to(LONGEST_NAME, text)
 }
 
+/// Whose token it is; nothing where that isn't known.
+pub fn of_account(account: &str) -> String {
+    if account.is_empty() {
+        return String::new();
+    }
+    format!(" of service account {}", quoted(account))
+}
+
 /// A warning of at most [`LONGEST_WARNING`] characters.
 pub fn warning(text: &str) -> String {
     shortened(LONGEST_WARNING, text)

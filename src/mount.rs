@@ -8,7 +8,7 @@ use crate::objects::{KeyToPath, VolumeMount};
 /// `DefaultAPITokenMountPath`).
 pub const TOKEN_FOLDER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// The same as [`process_path`].
+/// Its [`process_path`], which isn't worth finding again for each mount.
 const TOKEN_PROCESS_PATH: [&str; 4] = ["run", "secrets", "kubernetes.io", "serviceaccount"];
 
 /// True when the mount shows this file of the volume as it was when the container started: with
@@ -87,6 +87,11 @@ mod tests {
 
     fn mount(json: &str) -> Object<VolumeMount<'_>> {
         serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn the_token_folder_is_the_same_in_both_forms() {
+        assert_eq!(process_path(TOKEN_FOLDER), TOKEN_PROCESS_PATH);
     }
 
     #[test]

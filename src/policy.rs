@@ -59,9 +59,7 @@ fn decide(json: &str, payload: &Payload, get_resource: GetResource) -> Response 
     if settings.exempts(&request.namespace, &account) {
         return Response::accept();
     }
-    let has_pod =
-        matches!(subject, Subject::Pod | Subject::EphemeralContainers | Subject::Template);
-    if has_pod && let Some(response) = opted_out(request, &settings) {
+    if let Some(response) = opted_out(request, &settings) {
         return response;
     }
     if request.is_audit() {

@@ -116,10 +116,11 @@ impl<'a> AdmissionRequest<'a> {
         }
     }
 
-    /// The Pod, or the Pod template.
+    /// The Pod, or the Pod template; `None` for an object of another kind.
     pub fn pod(&self) -> Option<&KubernetesObject<'a>> {
         let object = self.object.as_deref()?;
         let template = match self.pod_path() {
+            [] if &*self.kind.kind != "Pod" => return None,
             [] => return Some(object),
             ["template"] => &object.template,
             ["spec", "template"] => &object.spec.as_ref()?.template,

@@ -301,8 +301,9 @@ impl Settings {
     /// The settings for a namespace.
     #[must_use]
     pub fn for_namespace(mut self, namespace: &str) -> Self {
-        let mut overrides = self.overrides.iter().filter(|_| !namespace.is_empty());
-        if let Some(found) = overrides.find(|it| any(&it.namespaces, namespace)) {
+        let is_about =
+            |it: &&Object<Override>| !namespace.is_empty() && any(&it.namespaces, namespace);
+        if let Some(found) = self.overrides.iter().find(is_about) {
             self.mode = found.mode.unwrap_or(self.mode);
             let seconds = found.max_expiration_seconds;
             self.max_expiration_seconds = seconds.unwrap_or(self.max_expiration_seconds);

@@ -13,7 +13,7 @@
 
 use crate::cluster::TokenOwner;
 use crate::decode::Object;
-use crate::message::{forbidden, name, quoted};
+use crate::message::{forbidden, name, of_account, quoted};
 use crate::mount::{is_never_updated, is_seen_as_token};
 use crate::objects::{DEFAULT_MODE, Files, KeyToPath, Volume, VolumeMount};
 use crate::patch::new_value;
@@ -72,17 +72,13 @@ fn check_reference(
 }
 
 fn message(secret: &SecretReference, owner: &str, review: &Review) -> String {
-    let whose = match owner {
-        "" => String::new(),
-        owner if owner == review.service_account => {
-            format!(" of service account {}", quoted(owner))
-        }
-        owner => format!(" of service account {}, not the Pod's own,", quoted(owner)),
-    };
+    let is_foreign = !owner.is_empty() && owner != review.service_account;
+    let not_own = if is_foreign { ", not the Pod's own," } else { "" };
     forbidden(format!(
-        "use a projected volume with a serviceAccountToken: Secret {} holds a token{whose} that \
+        "use a projected volume with a serviceAccountToken: Secret {} holds a token{}{not_own} that \
          never expires",
-        quoted(secret.name)
+        quoted(secret.name),
+        of_account(owner)
     ))
 }
 
