@@ -9,6 +9,7 @@ use crate::review::EXTENDED_LIFETIME;
 use kubewarden_policy_sdk::settings::Validatable;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use smart_default::SmartDefault;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -28,11 +29,12 @@ const USUAL_AUDIENCES: [&str; 2] = ["https://kubernetes.default.svc*", "kubernet
 const COMMON_AUDIENCES: [&str; 2] =
     ["https://kubernetes.default.svc", "https://kubernetes.default.svc.cluster.local"];
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, SmartDefault, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Settings {
     pub mode: Mode,
     /// Seconds, for every audience without a maximum of its own.
+    #[default = 3600]
     pub max_expiration_seconds: i64,
     pub audiences: Vec<Object<AudienceMaximum>>,
     /// The audiences that may be asked for beside the API server's own; `None` for any.
@@ -68,10 +70,11 @@ pub struct AudienceMaximum {
 }
 
 /// How the API server is run: its flags.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, SmartDefault, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ApiServer {
     /// `--service-account-extend-token-expiration`
+    #[default = true]
     pub extends_tokens: bool,
     /// Patterns of `--api-audiences`.
     pub audiences: Vec<String>,
@@ -103,17 +106,19 @@ pub enum Detect {
 }
 
 /// The groups that may read tokens.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, SmartDefault, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct FsGroup {
     pub rule: GroupRule,
     /// The allowed groups; any when there are none.
     pub ranges: Vec<Object<GroupRange>>,
     /// The group to set for a Pod whose containers don't share an allowed one.
+    #[default = 65534]
     pub default: i64,
     pub common_user: CommonUser,
     pub persistent_volumes: Obstacle,
     pub private_files: Obstacle,
+    #[default(Obstacle::Set)]
     pub root_containers: Obstacle,
 }
 
@@ -137,9 +142,10 @@ pub enum CommonUser {
 }
 
 /// What to do for a Pod that needs an fsGroup and may break with one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub enum Obstacle {
     /// Leave it without, with a warning.
+    #[default]
     Leave,
     /// Set the group all the same.
     Set,
@@ -161,44 +167,6 @@ pub struct Override {
     pub namespaces: Vec<String>,
     pub mode: Option<Mode>,
     pub max_expiration_seconds: Option<i64>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            mode: Mode::Mutate,
-            max_expiration_seconds: 3600,
-            audiences: Vec::new(),
-            allowed_audiences: None,
-            api_server: Object::default(),
-            legacy_tokens: Object::default(),
-            fs_group: Object::default(),
-            exempt_namespaces: Vec::new(),
-            exempt_service_accounts: Vec::new(),
-            opt_out_annotation: None,
-            overrides: Vec::new(),
-        }
-    }
-}
-
-impl Default for ApiServer {
-    fn default() -> Self {
-        Self { extends_tokens: true, audiences: Vec::new() }
-    }
-}
-
-impl Default for FsGroup {
-    fn default() -> Self {
-        Self {
-            rule: GroupRule::MustRunAs,
-            ranges: Vec::new(),
-            default: 65534,
-            common_user: CommonUser::Require,
-            persistent_volumes: Obstacle::Leave,
-            private_files: Obstacle::Leave,
-            root_containers: Obstacle::Set,
-        }
-    }
 }
 
 impl GroupRange {

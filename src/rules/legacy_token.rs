@@ -148,14 +148,14 @@ fn conversion(
     let (volume, source) = secret.volume()?;
     let files = files(source)?;
     // With subPath the container would never see the second token.
-    let is_never_updated = |file: &File| {
-        file.key == "token" && mounts(volume, review).any(|it| is_never_updated(it, file.path))
+    let is_never_updated = |file: &core::KeyToPath| {
+        file.key == "token" && mounts(volume, review).any(|it| is_never_updated(it, &file.path))
     };
     let is_own = !owner.is_empty() && owner == review.service_account;
     if !is_own || files.iter().any(is_never_updated) {
         return None;
     }
-    projected(&files, source.default_mode, lifetime(context))
+    projected(files, source.default_mode, lifetime(context))
 }
 
 /// The lifetime, in seconds, of the token that comes in place of a legacy one.
@@ -163,78 +163,69 @@ pub(super) fn lifetime(context: &Context) -> i64 {
     context.settings.lifetime_to_set(context.settings.maximum(""))
 }
 
-/// One file of a Secret volume.
-struct File<'s> {
-    key: &'s str,
-    path: &'s str,
-    mode: i32,
-}
-
-/// The files of a token Secret in the volume; `None` when there are others among them.
-fn files<'s>(source: &'s Files) -> Option<Vec<File<'s>>> {
+/// The files of a token Secret in the volume, with their modes; `None` when there are others among
+/// them.
+fn files(source: &Files) -> Option<Vec<core::KeyToPath>> {
     let default_mode = source.default_mode.unwrap_or(DEFAULT_MODE);
-    if source.items.is_empty() {
-        return Some(FILES.map(|key| File { key, path: key, mode: default_mode }).into());
-    }
-    let file = |item: &'s Object<KeyToPath>| {
-        let (key, path, mode) = (&*item.key, &*item.path, item.mode.unwrap_or(default_mode));
-        let is_known = FILES.contains(&key) && !path.is_empty();
-        is_known.then_some(File { key, path, mode })
+    let file = |key: &str, path: &str, mode: Option<i32>| {
+        let (key, path) = (key.to_owned(), path.to_owned());
+        core::KeyToPath { key, path, mode: mode.or(Some(default_mode)) }
     };
-    source.items.iter().map(file).collect()
+    if source.items.is_empty() {
+        return Some(FILES.map(|key| file(key, key, None)).into());
+    }
+    let items = source.items.iter();
+    let is_known = |it: &Object<KeyToPath>| FILES.contains(&&*it.key) && !it.path.is_empty();
+    items.map(|it| is_known(it).then(|| file(&it.key, &it.path, it.mode))).collect()
 }
 
 /// The projected volume with the same files and modes. A projected token has no mode of its own: it
 /// gets the volume's, so that this has to be the token's, and the other files say theirs.
 fn projected(
-    files: &[File],
+    mut files: Vec<core::KeyToPath>,
     default_mode: Option<i32>,
     seconds: i64,
 ) -> Option<ProjectedVolumeSource> {
     let old_mode = default_mode.unwrap_or(DEFAULT_MODE);
     let mut token_modes = files.iter().filter(|file| file.key == "token").map(|file| file.mode);
-    let new_mode = token_modes.next().unwrap_or(old_mode);
-    if token_modes.any(|mode| mode != new_mode) {
+    let new_mode = token_modes.next().flatten().unwrap_or(old_mode);
+    if token_modes.any(|mode| mode != Some(new_mode)) {
         return None;
     }
-    let sources = files.iter().map(|file| projection(file, new_mode, seconds)).collect();
+    for file in &mut files {
+        file.mode = file.mode.filter(|mode| *mode != new_mode);
+    }
+    let sources = Some(files.into_iter().map(|file| projection(file, seconds)).collect());
     let default_mode = if new_mode == old_mode { default_mode } else { Some(new_mode) };
-    Some(ProjectedVolumeSource { default_mode, sources: Some(sources) })
+    Some(ProjectedVolumeSource { default_mode, sources })
 }
 
 /// What shows a file of the Secret, as the API server's own volume does
 /// (`plugin/pkg/admission/serviceaccount`, `TokenVolumeSource`).
-fn projection(file: &File, default_mode: i32, seconds: i64) -> VolumeProjection {
-    let path = file.path.to_owned();
-    let mode = (file.mode != default_mode).then_some(file.mode);
-    let config_map = |name: &str, path, optional| ConfigMapProjection {
-        name: name.to_owned(),
-        items: Some(vec![core::KeyToPath { key: file.key.to_owned(), mode, path }]),
-        optional,
-    };
+fn projection(file: core::KeyToPath, seconds: i64) -> VolumeProjection {
     let mut projection = VolumeProjection::default();
-    match file.key {
+    let (name, optional) = match &*file.key {
         "token" => {
-            projection.service_account_token = Some(ServiceAccountTokenProjection {
-                audience: None,
-                expiration_seconds: Some(seconds),
-                path,
-            });
+            let (audience, expiration_seconds, path) = (None, Some(seconds), file.path);
+            projection.service_account_token =
+                Some(ServiceAccountTokenProjection { audience, expiration_seconds, path });
+            return projection;
         }
         "namespace" => {
             let field_ref = Some(ObjectFieldSelector {
                 api_version: Some("v1".to_owned()),
                 field_path: "metadata.namespace".to_owned(),
             });
+            let core::KeyToPath { mode, path, .. } = file;
             let file = DownwardAPIVolumeFile { field_ref, mode, path, resource_field_ref: None };
             projection.downward_api = Some(DownwardAPIProjection { items: Some(vec![file]) });
+            return projection;
         }
         // The ConfigMap exists on OpenShift only.
-        "service-ca.crt" => {
-            projection.config_map = Some(config_map("openshift-service-ca.crt", path, Some(true)));
-        }
-        _ => projection.config_map = Some(config_map("kube-root-ca.crt", path, None)),
-    }
+        "service-ca.crt" => ("openshift-service-ca.crt".to_owned(), Some(true)),
+        _ => ("kube-root-ca.crt".to_owned(), None),
+    };
+    projection.config_map = Some(ConfigMapProjection { name, optional, items: Some(vec![file]) });
     projection
 }
 
