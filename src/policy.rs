@@ -55,25 +55,27 @@ fn decide(json: &str, payload: &Payload, get_resource: GetResource) -> Response 
         Ok(settings) => settings.for_namespace(&request.namespace),
         Err(e) => return Response::decode_error(format!("settings: Invalid value: {e}")),
     };
-    let account = request.service_account(subject);
+    let existing_pod = request.existing_pod();
+    let pod = existing_pod.as_deref().or(request.pod());
+    let account = request.service_account(subject, pod);
     if settings.exempts(&request.namespace, &account) {
         return Response::accept();
     }
-    if let Some(response) = opted_out(request, &settings) {
+    if let Some(response) = opted_out(pod, request.pod_path(), &settings) {
         return response;
     }
     if request.is_audit() {
         // The scanner would report what is mutated, or warned of, as compliant.
         settings.mode = Mode::Reject;
     }
-    let review = match Review::new(subject, request, &account) {
+    let review = match Review::new(subject, request, existing_pod.as_deref(), &account) {
         Ok(review) => review,
         Err(path) => return missing(path),
     };
     let secrets = Secrets::new(get_resource, &request.namespace);
     let violations = rules::check(&review, &Context { settings: &settings, secrets: &secrets });
     if violations.is_empty()
-        || (subject == Subject::Pod && request.pod().is_some_and(KubernetesObject::is_mirror))
+        || (subject == Subject::Pod && pod.is_some_and(KubernetesObject::is_mirror))
         || is_unchanged(json, request, subject)
     {
         return Response::accept();
@@ -94,12 +96,16 @@ fn missing(path: impl Display) -> Response {
 }
 
 /// A Pod, or a template, takes itself out with an annotation.
-fn opted_out(request: &AdmissionRequest, settings: &Settings) -> Option<Response> {
+fn opted_out(
+    pod: Option<&KubernetesObject>,
+    path: &[&'static str],
+    settings: &Settings,
+) -> Option<Response> {
     let key = settings.opt_out_annotation.as_ref()?;
-    if request.pod()?.annotation(key)? != "true" {
+    if pod?.annotation(key)? != "true" {
         return None;
     }
-    let path = FieldPath::new(request.pod_path()).child("metadata").child("annotations");
+    let path = FieldPath::new(path).child("metadata").child("annotations");
     let mut response = Response::accept();
     let text = format!("{path}[{key}]: is \"true\", so that tokens are not checked");
     response.warnings.push(warning(&text));

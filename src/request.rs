@@ -129,19 +129,27 @@ impl<'a> AdmissionRequest<'a> {
         template.as_deref().map(|template| &template.0)
     }
 
+    /// The Pod to which containers are added. What else a client writes of that Pod doesn't count: the
+    /// API server drops it after mutating admission (`pkg/registry/core/pod/strategy.go`,
+    /// `dropNonEphemeralContainerUpdates`).
+    pub fn existing_pod(&self) -> Option<Object<KubernetesObject<'a>>> {
+        let old = self.old_object.filter(|_| &*self.sub_resource == "ephemeralcontainers")?;
+        serde_json::from_str(old.get()).ok()
+    }
+
     /// True when a node's kubelet asks (`pkg/auth/nodeidentifier`).
     pub fn is_from_node(&self) -> bool {
         self.user_info.username.starts_with("system:node:")
     }
 
-    /// The service account that the request is about; empty for none.
-    pub fn service_account(&self, subject: Subject) -> String {
+    /// The service account that the request, with this Pod, is about; empty for none.
+    pub fn service_account(&self, subject: Subject, pod: Option<&KubernetesObject>) -> String {
         let object = self.object.as_ref();
         let account = match subject {
             Subject::TokenRequest => Some(self.name.to_string()),
             Subject::Secret => object.and_then(|secret| secret.annotation(SERVICE_ACCOUNT_NAME)),
             Subject::CsiDriver => None,
-            _ => self.pod().and_then(|pod| Some(pod.spec.as_ref()?.service_account().to_owned())),
+            _ => pod.and_then(|pod| Some(pod.spec.as_ref()?.service_account().to_owned())),
         };
         account.unwrap_or_default()
     }

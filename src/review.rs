@@ -1,7 +1,6 @@
 //! What a rule sees: the tokens that are asked for, the Secrets that are referred to, volumes and
 //! their mounts, each with its path; the same for a Pod, a template, a TokenRequest, a CSIDriver.
 
-use crate::decode::Object;
 use crate::field_path::FieldPath;
 use crate::mount::TOKEN_FOLDER;
 use crate::objects::{
@@ -83,6 +82,7 @@ impl<'r> Review<'r> {
     pub fn new(
         subject: Subject,
         request: &'r AdmissionRequest<'r>,
+        existing_pod: Option<&KubernetesObject>,
         service_account: &'r str,
     ) -> Result<Self, FieldPath> {
         let object = request.object.as_ref().ok_or_else(FieldPath::default)?;
@@ -115,7 +115,7 @@ impl<'r> Review<'r> {
                 let pod = request.pod().ok_or(path)?;
                 let spec = pod.spec.as_ref().ok_or_else(|| spec_path.clone())?;
                 if subject == Subject::EphemeralContainers {
-                    review.add_new_ephemeral_containers(spec, &spec_path, request);
+                    review.add_new_ephemeral_containers(spec, &spec_path, existing_pod);
                 } else {
                     let claims = object.spec.iter().flat_map(|spec| &**spec.volume_claim_templates);
                     let claim = claims.map(|claim| &*claim.metadata.name).next();
@@ -202,11 +202,10 @@ impl<'r> Review<'r> {
         &mut self,
         spec: &'r Spec<'r>,
         path: &FieldPath,
-        request: &AdmissionRequest,
+        existing_pod: Option<&KubernetesObject>,
     ) {
-        let old = request.old_object.and_then(|old| serde_json::from_str(old.get()).ok());
-        let old: Object<KubernetesObject> = old.unwrap_or_default();
-        let old = old.spec.iter().flat_map(|spec| spec.ephemeral_containers.iter());
+        let existing = existing_pod.and_then(|pod| pod.spec.as_ref());
+        let old = existing.iter().flat_map(|spec| spec.ephemeral_containers.iter());
         let mut old_names = BTreeSet::new();
         old_names.extend(old.map(|container| &*container.name));
         for (i, container) in spec.ephemeral_containers.iter().enumerate() {

@@ -203,6 +203,24 @@ fn what_is_no_pod_cannot_opt_out() {
 }
 
 #[test]
+fn only_the_existing_pod_takes_its_new_containers_out() {
+    let settings = json!({
+        "exemptServiceAccounts": ["payments/ci"], "optOutAnnotation": "tokens.example.com/exempt",
+    });
+    let annotations = json!({ "annotations": { "tokens.example.com/exempt": "true" } });
+    for (name, pointer, value) in [
+        ("the account", "/spec/serviceAccountName", json!("ci")),
+        ("the annotation", "/metadata", annotations),
+    ] {
+        for (object, accepted) in [("object", false), ("oldObject", true)] {
+            let mut request = Captured::special("pod-update-ephemeral").request;
+            *request[object].pointer_mut(pointer).unwrap() = value.clone();
+            assert_eq!(ask(&request, &settings).accepted, accepted, "{name} of {object}");
+        }
+    }
+}
+
+#[test]
 fn overrides_are_for_their_namespaces() {
     let mut request = create(&day());
     request["object"]["spec"]["securityContext"] = json!({ "fsGroup": 1 });

@@ -106,8 +106,8 @@ pub(crate) mod tests {
         let payload = payload.to_string();
         let Payload { request, .. } = Payload::decode(&payload).unwrap();
         let subject = request.subject().unwrap();
-        let account = request.service_account(subject);
-        let review = Review::new(subject, &request, &account).unwrap();
+        let account = request.service_account(subject, request.pod());
+        let review = Review::new(subject, &request, None, &account).unwrap();
         let settings = Settings::read(&settings.to_string()).unwrap();
         let get_resource = |request: &_| Ok(to_raw_value(&cluster(request)?).unwrap());
         let secrets = Secrets::new(get_resource, "payments");
