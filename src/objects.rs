@@ -199,6 +199,7 @@ pub struct Volume<'a> {
     pub downward_api: Boxed<Files<'a>>,
     pub service_account_token: Boxed<ServiceAccountToken<'a>>,
     pub pod_certificate: Option<IgnoredAny>,
+    pub cluster_trust_bundle: Option<IgnoredAny>,
     /// The source whose files outlive a container, whichever it is. The kubelet would change their
     /// group and mode for an fsGroup (`pkg/volume/volume_linux.go`, `ChangePermissions`). nfs,
     /// hostPath, emptyDir and image aren't among these.

@@ -255,16 +255,17 @@ fn may_set_groups(context: Option<&SecurityContext>) -> bool {
     !drop.contains("SETGID") && (added || !drop.contains("ALL"))
 }
 
-/// A container that may start as root and give up its groups, and then reads a token, or a
-/// certificate, which has a token's mode.
+/// A container that may start as root and give up its groups, and then reads a token, or what has a
+/// token's mode.
 fn steps_down(spec: &PodSpec) -> bool {
-    let has_certificate =
-        |volume: &Volume| sources(volume).iter().any(|source| source.pod_certificate.is_some());
+    let is_like_token = |source: &VolumeProjection| {
+        source.pod_certificate.is_some() || source.cluster_trust_bundle.is_some()
+    };
     let with_token: Vec<_> = spec
         .volumes
         .iter()
         .flatten()
-        .filter(|volume| holds_token(spec, volume) || has_certificate(volume))
+        .filter(|volume| holds_token(spec, volume) || sources(volume).iter().any(is_like_token))
         .collect();
     all_containers(spec).into_iter().any(|it| {
         may_be_root(spec, &it) && may_set_groups(it.security_context.as_ref()) && {
@@ -308,10 +309,16 @@ fn is_persistent(volume: &Volume) -> bool {
 }
 
 fn has_private_file(spec: &PodSpec) -> bool {
-    spec.volumes.iter().flatten().filter(|it| shows_private_file(it)).any(|volume| {
-        all_containers(spec)
-            .into_iter()
-            .any(|it| may_be_root(spec, &it) && !mounts_of(&[it], &volume.name).is_empty())
+    let shows_key = |volume: &Volume| {
+        has_common_user(spec) && sources(volume).iter().any(|it| it.pod_certificate.is_some())
+    };
+    spec.volumes.iter().flatten().any(|volume| {
+        let mut containers = all_containers(spec).into_iter();
+        let is_private = shows_private_file(volume);
+        containers.any(|it| {
+            let is_owner = shows_key(volume) || (is_private && may_be_root(spec, &it));
+            is_owner && !mounts_of(&[it], &volume.name).is_empty()
+        })
     })
 }
 

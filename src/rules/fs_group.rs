@@ -126,12 +126,16 @@ fn persistent_volume(pod: &PodReview) -> Option<String> {
 }
 
 /// What would happen to a file that its group mustn't read, in a volume that a container sees which
-/// may be the file's owner, root. The kubelet adds 0440 to every file
-/// (`pkg/volume/volume_linux.go`, `changeFilePermission`).
+/// may be the file's owner: root, or for the key of a Pod certificate the user of all containers.
+/// The kubelet adds 0440 to every file (`pkg/volume/volume_linux.go`, `changeFilePermission`).
 fn private_volume(pod: &PodReview) -> Option<String> {
+    let owns_keys = common(pod.spec, |it| it.run_as_user).is_some();
     let may_be_root = |mount: &Mount| may_be_root(pod.spec, mount.container);
     let volume = pod.spec.volumes.iter().find(|volume| {
-        has_private_file(volume, None) && pod.mounts_of(&volume.name).iter().any(may_be_root)
+        let mut mounts = pod.mounts_of(&volume.name).iter();
+        let mut sources = volume.projected.sources.iter();
+        (owns_keys && sources.any(|it| it.pod_certificate.is_some()) && mounts.len() > 0)
+            || (has_private_file(volume, None) && mounts.any(may_be_root))
     });
     let volume = name(&volume?.name);
     Some(format!(
@@ -141,14 +145,14 @@ fn private_volume(pod: &PodReview) -> Option<String> {
 }
 
 /// What would happen in a container that sees the token, may be root and may change its groups. The
-/// kubelet gives Pod certificates the modes of tokens (`pkg/volume/projected/projected.go`,
-/// `collectData`).
+/// kubelet gives Pod certificates and trust bundles the modes of tokens
+/// (`pkg/volume/projected/projected.go`, `collectData`).
 fn root_container(pod: &PodReview, token_volumes: &[&str]) -> Option<String> {
-    let has_certificate = |volume: &Volume| {
-        volume.projected.sources.iter().any(|source| source.pod_certificate.is_some())
-    };
-    let certificates = pod.spec.volumes.iter().filter(|volume| has_certificate(volume));
-    let volumes = token_volumes.iter().copied().chain(certificates.map(|volume| &*volume.name));
+    let is_like_token =
+        |it: &Volume| it.pod_certificate.is_some() || it.cluster_trust_bundle.is_some();
+    let others = pod.spec.volumes.iter();
+    let others = others.filter(|it| it.projected.sources.iter().any(|it| is_like_token(it)));
+    let volumes = token_volumes.iter().copied().chain(others.map(|volume| &*volume.name));
     let mounts = volumes.flat_map(|volume| pod.mounts_of(volume));
     let with_token = mounts.map(|mount| mount.container);
     let all = pod.spec.all_containers().filter(|_| pod.injects_token);
@@ -430,12 +434,7 @@ mod tests {
                 projected(json!(0o400), json!({ "serviceAccountToken": {} })),
                 true,
             ),
-            (
-                "a certificate of 0400",
-                projected(json!(0o400), json!({ "podCertificate": {} })),
-                true,
-            ),
-            ("a certificate", projected(json!(null), json!({ "clusterTrustBundle": {} })), false),
+            ("a trust bundle", projected(json!(null), json!({ "clusterTrustBundle": {} })), false),
             (
                 "a projected volume without sources",
                 json!({ "projected": { "defaultMode": 0o400 } }),
@@ -514,16 +513,42 @@ mod tests {
     }
 
     #[test]
-    fn a_container_that_may_lose_a_certificate() {
-        let certificate = json!({ "podCertificate": { "credentialBundlePath": "bundle" } });
-        let volume = json!({ "name": "cert", "projected": { "sources": [certificate] } });
-        let token = token_volume("t", &json!("v"), &json!(3600));
-        let root = json!({ "name": "r", "volumeMounts": [{ "name": "cert", "mountPath": "/c" }] });
-        let tweak = json!({ "volumes": [token, volume], "containers": [root, container(&["t"])] });
-        let with =
-            |choice| check_pod(&RULE, &tweak, &json!({ "fsGroup": { "rootContainers": choice } }));
-        assert_eq!((&*outcome(&with("Set")), &*outcome(&with("Leave"))), ("65534", "warn"));
-        assert!(with("Set")[0].warnings[0].contains("container \"r\""));
+    fn a_container_that_may_lose_what_is_like_a_token() {
+        for source in ["podCertificate", "clusterTrustBundle"] {
+            let volume = json!({ "name": "cert", "projected": { "sources": [{ source: {} }] } });
+            let token = token_volume("t", &json!("v"), &json!(3600));
+            let mounts = json!([{ "name": "cert", "mountPath": "/c" }]);
+            let root = json!({ "name": "r", "volumeMounts": mounts });
+            let containers = [root, container(&["t"])];
+            let tweak = json!({ "volumes": [token, volume], "containers": containers });
+            let with = |choice| {
+                check_pod(&RULE, &tweak, &json!({ "fsGroup": { "rootContainers": choice } }))
+            };
+            let found = (outcome(&with("Set")), outcome(&with("Leave")));
+            assert_eq!((&*found.0, &*found.1), ("65534", "warn"), "{source}");
+            assert!(with("Set")[0].warnings[0].contains("container \"r\""), "{source}");
+        }
+    }
+
+    #[test]
+    fn the_key_of_a_certificate() {
+        for (name, user, mode, volumes, expected) in [
+            ("of the user of all containers", json!(999), 0o644, &["t", "cert"][..], "warn"),
+            ("of root", json!(0), 0o644, &["t", "cert"], "warn"),
+            ("of no one user", json!(null), 0o644, &["t", "cert"], "65534"),
+            ("of no one user, with 0400", json!(null), 0o400, &["t", "cert"], "warn"),
+            ("that no container sees", json!(999), 0o400, &["t"], "65534"),
+        ] {
+            let certificate = json!({ "name": "cert", "projected": {
+                "defaultMode": mode, "sources": [{ "podCertificate": {} }],
+            } });
+            let token = token_volume("t", &json!("v"), &json!(3600));
+            let mut container = container(volumes);
+            container["securityContext"] = json!({ "runAsUser": user });
+            let tweak = json!({ "volumes": [token, certificate], "containers": [container] });
+            let found = check_pod(&RULE, &tweak, &json!({}));
+            assert_eq!(outcome(&found), expected, "{name}: {found:?}");
+        }
     }
 
     #[test]

@@ -275,16 +275,18 @@ pub fn mutation_spares_files(
             let user = kubelet::user(spec, container).unwrap_or(12345);
             let kept = !old.is_readable(user, &[user]) || new.is_readable(user, &[user, group]);
             ensure!(kept, "a container's user {user} loses {told}");
-            if !kubelet::may_run_as_root(spec, container) {
-                continue;
-            }
+            let is_root = kubelet::may_run_as_root(spec, container);
             let private = match old.kind {
-                Kind::Token | Kind::Certificate => old.declared & 0o040 == 0,
-                Kind::Config | Kind::Data => old.mode & 0o040 == 0,
+                Kind::Token | Kind::TrustBundle => old.declared & 0o040 == 0,
+                Kind::Config | Kind::Certificate | Kind::Data => old.mode & 0o040 == 0,
             };
-            let shared = private && new.mode & 0o040 != 0;
+            let is_owner = is_root || (old.kind == Kind::Certificate && old.user == user);
+            let shared = private && is_owner && new.mode & 0o040 != 0;
             let asked = choice("privateFiles", "Leave") == "Set";
             ensure!(!shared || asked, "a private file is shared: {told}");
+            if !is_root {
+                continue;
+            }
 
             // A process of its own user and group, and of no other.
             let other = 1 + group.max(old.user).max(4241);

@@ -23,8 +23,10 @@ pub struct File {
 pub enum Kind {
     /// A projected service-account token.
     Token,
-    /// What Pod certificates are made of: the kubelet treats it as it treats a token.
+    /// The key of a Pod certificate: the kubelet treats it as it treats a token.
     Certificate,
+    /// A cluster trust bundle: the same.
+    TrustBundle,
     /// From a Secret, a ConfigMap, the downward API or a trust bundle.
     Config,
     /// On a volume that outlives its containers.
@@ -81,7 +83,7 @@ struct PodUsers {
 impl PodUsers {
     /// The file as the kubelet writes it.
     fn written(&self, mut file: File) -> File {
-        if matches!(file.kind, Kind::Token | Kind::Certificate) {
+        if matches!(file.kind, Kind::Token | Kind::Certificate | Kind::TrustBundle) {
             if self.fs_group.is_some() || self.common_user.is_some() {
                 file.mode = 0o600;
             }
@@ -207,7 +209,7 @@ fn projected_files(source: &Value, mode: i64) -> Vec<File> {
         source[name].is_object().then(|| file(path, mode, kind))
     };
     files.extend(single("serviceAccountToken", "path", Kind::Token));
-    files.extend(single("clusterTrustBundle", "path", Kind::Config));
+    files.extend(single("clusterTrustBundle", "path", Kind::TrustBundle));
     files.extend(single("podCertificate", "credentialBundlePath", Kind::Certificate));
     files
 }
