@@ -14,6 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// token volume asks for.
 pub const EXTENDED_LIFETIME: i64 = 3607;
 
+/// What the name of that volume begins with.
+const INJECTED_VOLUME: &str = "kube-api-access-";
+
 /// All there is to see.
 pub struct Review<'r> {
     pub subject: Subject,
@@ -143,7 +146,8 @@ impl<'r> Review<'r> {
             }
         }
         let injects_token = self.subject == Subject::Template && will_inject_token(spec);
-        if injects_token {
+        // The API server takes a volume with such a name for its own.
+        if injects_token && !spec.volumes.iter().any(|it| it.name.starts_with(INJECTED_VOLUME)) {
             self.tokens.push(RequestedToken {
                 path: path.child("automountServiceAccountToken"),
                 expiration_seconds: Some(EXTENDED_LIFETIME),
@@ -236,7 +240,7 @@ fn projected_token<'r>(
     path: FieldPath,
     volume: Option<&'r str>,
 ) -> RequestedToken<'r> {
-    let is_injected = volume.is_some_and(|name| name.starts_with("kube-api-access-"))
+    let is_injected = volume.is_some_and(|name| name.starts_with(INJECTED_VOLUME))
         && token.expiration_seconds == Some(EXTENDED_LIFETIME)
         && token.audience.is_empty();
     RequestedToken {

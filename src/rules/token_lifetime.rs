@@ -41,7 +41,7 @@ fn check_token(token: &RequestedToken, subject: Subject, settings: &Settings) ->
     }
     if token.is_presumed {
         // Each Pod is mutated when it is created.
-        return (settings.mode != Mode::Mutate).then(|| presumed(token, maximum));
+        return (settings.mode != Mode::Mutate).then(|| presumed(token, maximum, settings));
     }
     let path = token.path.child("expirationSeconds");
     let lifetime = settings.lifetime_to_set(maximum);
@@ -59,7 +59,8 @@ fn check_token(token: &RequestedToken, subject: Subject, settings: &Settings) ->
         let audience = of_audience(name);
         warnings.push(format!(
             "{path}: {asked} seconds are lowered to {lifetime}; the maximum is {maximum} seconds \
-             for {audience}"
+             for {audience}{}",
+            extension(token, settings)
         ));
     }
     let limit = format!("must not exceed {maximum} seconds for {}", of_audience(quoted));
@@ -70,22 +71,27 @@ fn message(token: &RequestedToken, limit: &str, settings: &Settings) -> String {
     let Some(asked) = token.expiration_seconds else {
         return required(format!("{limit}, and is {DEFAULT} seconds when absent"));
     };
+    invalid(asked, format!("{limit}{}", extension(token, settings)))
+}
+
+/// Why a token counts as one that lives for a year; empty for others.
+fn extension(token: &RequestedToken, settings: &Settings) -> String {
     if !is_extended(token, settings) {
-        return invalid(asked, limit);
+        return String::new();
     }
     let condition = if is_own(token, settings) { "" } else { " if the audience is its own" };
-    let detail = format!(
-        "{limit}: the API server extends exactly {asked} seconds to one year ({YEAR} \
+    format!(
+        ": the API server extends exactly {EXTENDED_LIFETIME} seconds to one year ({YEAR} \
          seconds){condition}"
-    );
-    invalid(asked, detail)
+    )
 }
 
 /// What the API server will inject into a template's Pods.
-fn presumed(token: &RequestedToken, maximum: i64) -> Violation {
+fn presumed(token: &RequestedToken, maximum: i64, settings: &Settings) -> Violation {
     let message = required(format!(
-        "set it to false and mount a token of {maximum} seconds at most: the API server injects one \
-         of {EXTENDED_LIFETIME} seconds into the Pods, which it extends to one year ({YEAR} seconds)"
+        "set it to false and mount a token of {maximum} seconds at most; the Pods get one of \
+         {EXTENDED_LIFETIME} seconds injected{}",
+        extension(token, settings)
     ));
     Violation::notice(token.path.clone(), message)
 }
@@ -326,12 +332,18 @@ mod tests {
     fn the_token_that_will_be_injected_into_a_templates_pods() {
         let at_token =
             json!({ "name": "t", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount" });
+        let own = token_volume("kube-api-access-own", &json!(""), &json!(3600));
         for (name, tweak, expected) in [
             ("automount switched off", json!({}), false),
             ("automount not switched off", json!({ "automountServiceAccountToken": null }), true),
             (
                 "a mount in its place",
                 json!({ "automountServiceAccountToken": null, "containers": [{ "volumeMounts": [at_token] }] }),
+                false,
+            ),
+            (
+                "a volume with its name",
+                json!({ "automountServiceAccountToken": true, "volumes": [own] }),
                 false,
             ),
             (
@@ -347,6 +359,11 @@ mod tests {
             for it in found {
                 assert_eq!(it.path, "spec.template.spec.automountServiceAccountToken", "{name}");
                 assert!(it.remedy == "notice" && it.patches.is_empty(), "{name}");
+                assert!(it.message.ends_with(YEAR), "{name}: {}", it.message);
+            }
+            let honest = json!({ "mode": "reject", "apiServer": { "extendsTokens": false } });
+            for it in check_template(&RULE, &tweak, &honest) {
+                assert!(it.message.ends_with("3607 seconds injected"), "{name}: {}", it.message);
             }
             assert!(check_pod(&RULE, &tweak, &json!({})).is_empty(), "{name}, in a Pod");
         }
