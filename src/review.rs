@@ -120,9 +120,8 @@ impl<'r> Review<'r> {
                 if subject == Subject::EphemeralContainers {
                     review.add_new_ephemeral_containers(spec, &spec_path, existing_pod);
                 } else {
-                    let claims = object.spec.iter().flat_map(|spec| &**spec.volume_claim_templates);
-                    let claim = claims.map(|claim| &*claim.metadata.name).next();
-                    review.add_pod(spec, spec_path, claim);
+                    let claim = object.spec.iter().find_map(|it| it.volume_claim_templates.first());
+                    review.add_pod(spec, spec_path, claim.map(|claim| &*claim.metadata.name));
                 }
             }
         }

@@ -49,29 +49,25 @@ fn check_token(token: &RequestedToken, subject: Subject, settings: &Settings) ->
         Subject::CsiDriver => Remedy::Reject,
         _ => Remedy::Patch(vec![(path.clone(), new_value(lifetime))]),
     };
-    let of_audience = |quote: fn(&str) -> String| match audience {
-        "" => "the API server's audience".to_owned(),
-        audience => format!("audience {}", quote(audience)),
+    let extension = extension(token, settings);
+    let limit = |quote: fn(&str) -> String| match audience {
+        "" => format!("{maximum} seconds for the API server's audience{extension}"),
+        audience => format!("{maximum} seconds for audience {}{extension}", quote(audience)),
     };
     let mut warnings = Vec::new();
     if token.is_authored {
         let asked = token.expiration_seconds.unwrap_or(DEFAULT);
-        let audience = of_audience(name);
+        let limit = limit(name);
         warnings.push(format!(
-            "{path}: {asked} seconds are lowered to {lifetime}; the maximum is {maximum} seconds \
-             for {audience}{}",
-            extension(token, settings)
+            "{path}: {asked} seconds are lowered to {lifetime}; the maximum is {limit}"
         ));
     }
-    let limit = format!("must not exceed {maximum} seconds for {}", of_audience(quoted));
-    Some(Violation { warnings, ..Violation::new(path, message(token, &limit, settings), remedy) })
-}
-
-fn message(token: &RequestedToken, limit: &str, settings: &Settings) -> String {
-    let Some(asked) = token.expiration_seconds else {
-        return required(format!("{limit}, and is {DEFAULT} seconds when absent"));
+    let detail = format!("must not exceed {}", limit(quoted));
+    let message = match token.expiration_seconds {
+        Some(asked) => invalid(asked, detail),
+        None => required(format!("{detail}, and is {DEFAULT} seconds when absent")),
     };
-    invalid(asked, format!("{limit}{}", extension(token, settings)))
+    Some(Violation { warnings, ..Violation::new(path, message, remedy) })
 }
 
 /// Why a token counts as one that lives for a year; empty for others.

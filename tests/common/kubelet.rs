@@ -27,7 +27,7 @@ pub enum Kind {
     Certificate,
     /// A cluster trust bundle: the same.
     TrustBundle,
-    /// From a Secret, a ConfigMap, the downward API or a trust bundle.
+    /// From a Secret, a ConfigMap or the downward API.
     Config,
     /// On a volume that outlives its containers.
     Data,
