@@ -4,24 +4,19 @@
 #![allow(missing_docs, reason = "the README explains every setting")]
 
 use crate::decode::Object;
-use crate::message::{invalid, quoted};
 use crate::review::EXTENDED_LIFETIME;
+use derive_more::Display;
 use kubewarden_policy_sdk::settings::Validatable;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use smart_default::SmartDefault;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::ops::RangeInclusive;
 use wildmatch::WildMatchPattern;
-
-/// The lifetimes, in seconds, that the API server takes for a token
-/// (`pkg/apis/authentication/validation` and `pkg/apis/core/validation`).
-const LIFETIMES: RangeInclusive<i64> = 600..=1 << 32;
 
 /// The groups that the API server takes (`staging/src/k8s.io/apimachinery/pkg/util/validation`,
 /// `IsValidGroupID`).
-const GROUPS: GroupRange = GroupRange { min: 0, max: i32::MAX as i64 };
+const GROUPS: Object<GroupRange> = Object(GroupRange { min: 0, max: i32::MAX as i64 });
 
 /// What the API server's audience looks like where operators don't choose one, and the two that
 /// are most common.
@@ -29,39 +24,32 @@ const USUAL_AUDIENCES: [&str; 2] = ["https://kubernetes.default.svc*", "kubernet
 const COMMON_AUDIENCES: [&str; 2] =
     ["https://kubernetes.default.svc", "https://kubernetes.default.svc.cluster.local"];
 
-#[derive(Debug, Clone, PartialEq, Eq, SmartDefault, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, SmartDefault)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Settings {
     pub mode: Mode,
-    /// Seconds, for every audience without a maximum of its own.
     #[default = 3600]
     pub max_expiration_seconds: i64,
     pub audiences: Vec<Object<AudienceMaximum>>,
-    /// The audiences that may be asked for beside the API server's own; `None` for any.
     pub allowed_audiences: Option<Vec<String>>,
     pub api_server: Object<ApiServer>,
     pub legacy_tokens: Object<LegacyTokens>,
     pub fs_group: Object<FsGroup>,
     pub exempt_namespaces: Vec<String>,
-    /// Two patterns each: `namespace/name`.
     pub exempt_service_accounts: Vec<String>,
     pub opt_out_annotation: Option<String>,
     pub overrides: Vec<Object<Override>>,
 }
 
-/// What to do about a violation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Fix it, and reject what can't be fixed.
     #[default]
     Mutate,
     Reject,
-    /// Accept it with a warning.
     Warn,
 }
 
-/// A maximum, in seconds, for the audiences that match a pattern. The first match wins.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AudienceMaximum {
@@ -69,18 +57,14 @@ pub struct AudienceMaximum {
     pub max_expiration_seconds: i64,
 }
 
-/// How the API server is run: its flags.
-#[derive(Debug, Clone, PartialEq, Eq, SmartDefault, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, SmartDefault)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ApiServer {
-    /// `--service-account-extend-token-expiration`
     #[default = true]
     pub extends_tokens: bool,
-    /// Patterns of `--api-audiences`.
     pub audiences: Vec<String>,
 }
 
-/// What to do about tokens that never expire.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LegacyTokens {
@@ -95,24 +79,18 @@ pub enum LegacyRule {
     Allow,
 }
 
-/// How a Secret with a token is told from others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub enum Detect {
-    /// By its name, or by where a container mounts it.
     #[default]
     Name,
-    /// By its type, which the cluster tells.
     Lookup,
 }
 
-/// The groups that may read tokens.
-#[derive(Debug, Clone, PartialEq, Eq, SmartDefault, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, SmartDefault)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct FsGroup {
     pub rule: GroupRule,
-    /// The allowed groups; any when there are none.
     pub ranges: Vec<Object<GroupRange>>,
-    /// The group to set for a Pod whose containers don't share an allowed one.
     #[default = 65534]
     pub default: i64,
     pub common_user: CommonUser,
@@ -122,45 +100,37 @@ pub struct FsGroup {
     pub root_containers: Obstacle,
 }
 
-/// Whether a group must be set; as in Kubewarden's policies that replace Pod security policies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub enum GroupRule {
     #[default]
     MustRunAs,
-    /// One that is set must be allowed.
     MayRunAs,
     RunAsAny,
 }
 
-/// Whether a Pod needs an fsGroup if all its containers set the same user.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub enum CommonUser {
     #[default]
     Require,
-    /// It doesn't: the kubelet gives the token to that user.
     Accept,
 }
 
-/// What to do for a Pod that needs an fsGroup and may break with one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub enum Obstacle {
-    /// Leave it without, with a warning.
     #[default]
     Leave,
-    /// Set the group all the same.
     Set,
     Reject,
 }
 
-/// Groups, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Display)]
+#[display("{min}-{max}")]
 #[serde(deny_unknown_fields)]
 pub struct GroupRange {
     pub min: i64,
     pub max: i64,
 }
 
-/// Other settings for the namespaces that match one of the patterns. The first match wins.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Override {
@@ -169,27 +139,14 @@ pub struct Override {
     pub max_expiration_seconds: Option<i64>,
 }
 
-impl GroupRange {
-    fn contains(self, group: i64) -> bool {
-        (self.min..=self.max).contains(&group)
-    }
-}
-
-impl fmt::Display for GroupRange {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{}-{}", self.min, self.max)
-    }
-}
-
 impl FsGroup {
     /// The allowed groups, of which there is at least one.
-    pub fn allowed(&self) -> Vec<GroupRange> {
-        let ranges: Vec<_> = self.ranges.iter().map(|range| range.0).collect();
-        if ranges.is_empty() { vec![GROUPS] } else { ranges }
+    pub fn allowed(&self) -> &[Object<GroupRange>] {
+        if self.ranges.is_empty() { &[GROUPS] } else { &self.ranges }
     }
 
     pub fn allows(&self, group: i64) -> bool {
-        self.allowed().into_iter().any(|range| range.contains(group))
+        self.allowed().iter().any(|range| (range.min..=range.max).contains(&group))
     }
 }
 
@@ -208,15 +165,9 @@ impl Settings {
     /// # Errors
     /// What isn't JSON, the first field of the wrong shape, or all values that are out of range.
     pub fn read(json: &str) -> Result<Self, String> {
-        let json = match serde_json::from_str(json).map_err(|e| e.to_string())? {
-            Value::Null => return Ok(Self::default()),
-            json => without_empty_fields(json),
-        };
-        let settings: Result<Object<Self>, _> = serde_path_to_error::deserialize(json);
-        let Object(settings) = settings.map_err(|e| match e.path().to_string() {
-            path if path == "." => e.inner().to_string(),
-            path => format!("{path}: {}", e.inner()),
-        })?;
+        let json = without_empty_fields(serde_json::from_str(json).map_err(|e| e.to_string())?);
+        let settings: Result<Option<Object<Self>>, _> = serde_path_to_error::deserialize(json);
+        let Object(settings) = settings.map_err(|e| e.to_string())?.unwrap_or_default();
         settings.validate().map(|()| settings)
     }
 
@@ -224,21 +175,19 @@ impl Settings {
     /// API server, and a pattern of these may stand for any that has a maximum of its own: the
     /// strictest counts.
     pub fn maximum(&self, audience: &str) -> i64 {
-        if !audience.is_empty() {
-            return self.maximum_where(|pattern| matches(pattern, audience));
+        let own = &self.api_server.audiences;
+        if audience.is_empty() && !own.is_empty() {
+            let named = self.audiences.iter().map(|it| &it.audience).filter(|it| any(own, it));
+            return own.iter().chain(named).map(|it| self.maximum(it)).min().unwrap_or_default();
         }
-        let named = self.api_server.audiences.iter().flat_map(|own| {
-            let entries = self.audiences.iter().filter(move |it| matches(own, &it.audience));
-            entries.map(|it| self.maximum(&it.audience)).chain([self.maximum(own)])
-        });
-        let is_usual = |pattern: &str| {
-            looks_own(pattern) || COMMON_AUDIENCES.iter().any(|audience| matches(pattern, audience))
+        let is_for = |pattern: &str| match audience {
+            "" => {
+                any(&USUAL_AUDIENCES, pattern)
+                    || COMMON_AUDIENCES.iter().any(|it| matches(pattern, it))
+            }
+            audience => matches(pattern, audience),
         };
-        named.min().unwrap_or_else(|| self.maximum_where(is_usual))
-    }
-
-    fn maximum_where(&self, matches: impl Fn(&str) -> bool) -> i64 {
-        let entry = self.audiences.iter().find(|entry| matches(&entry.audience));
+        let entry = self.audiences.iter().find(|entry| is_for(&entry.audience));
         entry.map_or(self.max_expiration_seconds, |entry| entry.max_expiration_seconds)
     }
 
@@ -253,25 +202,20 @@ impl Settings {
     pub fn allows_audience(&self, audience: &str) -> bool {
         self.allowed_audiences.as_ref().is_none_or(|allowed| any(allowed, audience))
             || self.api_server.is_own(audience)
-            || (self.api_server.audiences.is_empty() && looks_own(audience))
+            || (self.api_server.audiences.is_empty() && any(&USUAL_AUDIENCES, audience))
     }
 
     /// True for what the policy leaves alone. What is in no namespace is in none of these.
-    pub fn exempts(&self, namespace: &str, service_account: &str) -> bool {
-        let mut accounts = self.exempt_service_accounts.iter().filter_map(|it| it.split_once('/'));
-        let mut has_account =
-            || accounts.any(|it| matches(it.0, namespace) && matches(it.1, service_account));
-        let is_exempt = any(&self.exempt_namespaces, namespace)
-            || (!service_account.is_empty() && has_account());
-        !namespace.is_empty() && is_exempt
+    pub fn exempts(&self, namespace: &str, account: &str) -> bool {
+        let name = format!("{namespace}/{account}");
+        let is_named = || !account.is_empty() && any(&self.exempt_service_accounts, &name);
+        !namespace.is_empty() && (any(&self.exempt_namespaces, namespace) || is_named())
     }
 
     /// The settings for a namespace.
     #[must_use]
     pub fn for_namespace(mut self, namespace: &str) -> Self {
-        let is_about =
-            |it: &&Object<Override>| !namespace.is_empty() && any(&it.namespaces, namespace);
-        if let Some(found) = self.overrides.iter().find(is_about) {
+        if let Some(found) = self.overrides.iter().find(|it| any(&it.namespaces, namespace)) {
             self.mode = found.mode.unwrap_or(self.mode);
             let seconds = found.max_expiration_seconds;
             self.max_expiration_seconds = seconds.unwrap_or(self.max_expiration_seconds);
@@ -299,125 +243,105 @@ fn matches(pattern: &str, text: &str) -> bool {
     WildMatchPattern::<'*', '\0'>::new(pattern).matches(text)
 }
 
-fn any(patterns: &[String], text: &str) -> bool {
-    patterns.iter().any(|pattern| matches(pattern, text))
-}
-
-fn looks_own(audience: &str) -> bool {
-    USUAL_AUDIENCES.iter().any(|pattern| matches(pattern, audience))
+/// True when the text matches one of the patterns. No text, as where there is no namespace, matches
+/// none.
+fn any(patterns: &[impl AsRef<str>], text: &str) -> bool {
+    !text.is_empty() && patterns.iter().any(|pattern| matches(pattern.as_ref(), text))
 }
 
 impl Validatable for Settings {
     fn validate(&self) -> Result<(), String> {
         let mut problems = Vec::new();
-        self.check_maxima(&mut problems);
-        self.check_patterns(&mut problems);
-        self.check_names(&mut problems);
-        self.fs_group.check(&mut problems);
+        self.check(&mut |is_met, problem| {
+            if !is_met {
+                problems.push(problem.to_string());
+            }
+        });
         if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
     }
 }
 
+/// Takes whether a requirement is met, and the problem if it isn't.
+type Require<'r> = &'r mut dyn FnMut(bool, fmt::Arguments);
+
 impl Settings {
-    fn check_maxima(&self, problems: &mut Vec<String>) {
-        let mut check = |path: fmt::Arguments, seconds: i64| {
-            if let Some(problem) = self.maximum_problem(seconds) {
-                problems.push(format!("{path}maxExpirationSeconds: {problem}"));
-            }
-        };
-        check(format_args!(""), self.max_expiration_seconds);
-        for (i, entry) in self.audiences.iter().enumerate() {
-            check(format_args!("audiences[{i}]."), entry.max_expiration_seconds);
-        }
-        for (i, entry) in self.overrides.iter().enumerate() {
-            if let Some(seconds) = entry.max_expiration_seconds {
-                check(format_args!("overrides[{i}]."), seconds);
-            }
-        }
-    }
-
-    fn maximum_problem(&self, seconds: i64) -> Option<String> {
-        if !LIFETIMES.contains(&seconds) {
-            let (min, max) = (LIFETIMES.start(), LIFETIMES.end());
-            return Some(invalid(seconds, format!("must be in {min}-{max} seconds")));
-        }
-        let detail = "the API server extends exactly this lifetime to a year; choose another, or \
-                      set apiServer.extendsTokens to false if it runs with \
-                      --service-account-extend-token-expiration=false";
-        let is_extended = seconds == EXTENDED_LIFETIME && self.api_server.extends_tokens;
-        is_extended.then(|| invalid(seconds, detail))
-    }
-
-    fn check_patterns(&self, problems: &mut Vec<String>) {
-        let mut check = |path: fmt::Arguments, patterns: &[String]| {
-            let empty = patterns.iter().enumerate().filter(|(_, pattern)| pattern.is_empty());
-            problems.extend(empty.map(|(i, _)| format!("{path}[{i}]: Required value")));
-        };
-        check(format_args!("allowedAudiences"), self.allowed_audiences.as_deref().unwrap_or(&[]));
-        check(format_args!("apiServer.audiences"), &self.api_server.audiences);
-        check(format_args!("exemptNamespaces"), &self.exempt_namespaces);
-        for (i, it) in self.overrides.iter().enumerate() {
-            check(format_args!("overrides[{i}].namespaces"), &it.namespaces);
-        }
-    }
-
-    fn check_names(&self, problems: &mut Vec<String>) {
+    fn check(&self, require: Require) {
+        self.check_maximum(format_args!(""), self.max_expiration_seconds, require);
         let mut seen = BTreeSet::new();
-        for (i, entry) in self.audiences.iter().enumerate() {
-            if !seen.insert(&*entry.audience) {
-                let audience = quoted(&entry.audience);
-                problems.push(format!("audiences[{i}].audience: Duplicate value: {audience}"));
-            }
+        for (i, it) in self.audiences.iter().enumerate() {
+            self.check_maximum(format_args!("audiences[{i}]."), it.max_expiration_seconds, require);
+            let audience = &*it.audience;
+            let problem = format_args!("audiences[{i}].audience: Duplicate value: {audience:?}");
+            require(seen.insert(audience), problem);
         }
-        for (i, _) in self.overrides.iter().enumerate().filter(|(_, it)| it.namespaces.is_empty()) {
-            let problem = "Required value: at least one namespace";
-            problems.push(format!("overrides[{i}].namespaces: {problem}"));
-        }
+        let allowed = self.allowed_audiences.as_deref().unwrap_or_default();
+        check_patterns(format_args!("allowedAudiences"), allowed, require);
+        check_patterns(format_args!("apiServer.audiences"), &self.api_server.audiences, require);
+        check_patterns(format_args!("exemptNamespaces"), &self.exempt_namespaces, require);
         for (i, account) in self.exempt_service_accounts.iter().enumerate() {
             let parts: Vec<_> = account.split('/').collect();
-            if parts.len() != 2 || parts.contains(&"") {
-                let problem = invalid(quoted(account), "must be of the form namespace/name");
-                problems.push(format!("exemptServiceAccounts[{i}]: {problem}"));
+            let form = "must be of the form namespace/name";
+            let problem =
+                format_args!("exemptServiceAccounts[{i}]: Invalid value: {account:?}: {form}");
+            require(parts.len() == 2 && !parts.contains(&""), problem);
+        }
+        for (i, it) in self.overrides.iter().enumerate() {
+            if let Some(seconds) = it.max_expiration_seconds {
+                self.check_maximum(format_args!("overrides[{i}]."), seconds, require);
             }
+            let path = format_args!("overrides[{i}].namespaces");
+            let problem = format_args!("{path}: Required value: at least one namespace");
+            require(!it.namespaces.is_empty(), problem);
+            check_patterns(path, &it.namespaces, require);
         }
-        if let Some(key) = self.opt_out_annotation.as_ref().filter(|key| !is_annotation_key(key)) {
-            let detail = "must be the key of an annotation, such as tokens.example.com/exempt";
-            problems.push(format!("optOutAnnotation: {}", invalid(quoted(key), detail)));
-        }
+        // The characters of a key (`k8s.io/apimachinery/pkg/util/validation`, `IsQualifiedName`).
+        let key = self.opt_out_annotation.as_deref().unwrap_or_default();
+        let is_key = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+        let form = "must be the key of an annotation, such as tokens.example.com/exempt";
+        let problem = format_args!("optOutAnnotation: Invalid value: {key:?}: {form}");
+        require(key.chars().all(is_key) && key.split('/').count() <= 2, problem);
+        self.fs_group.check(require);
+    }
+
+    fn check_maximum(&self, path: fmt::Arguments, seconds: i64, require: Require) {
+        let path = format_args!("{path}maxExpirationSeconds: Invalid value: {seconds}");
+        // What the API server takes for a token (`pkg/apis/authentication/validation` and
+        // `pkg/apis/core/validation`).
+        let is_taken = (600..=1 << 32).contains(&seconds);
+        require(is_taken, format_args!("{path}: must be in 600-4294967296 seconds"));
+        let problem = format_args!(
+            "{path}: the API server extends exactly this lifetime to a year; choose another, or set \
+             apiServer.extendsTokens to false if it runs with \
+             --service-account-extend-token-expiration=false"
+        );
+        require(seconds != EXTENDED_LIFETIME || !self.api_server.extends_tokens, problem);
+    }
+}
+
+fn check_patterns(path: fmt::Arguments, patterns: &[String], require: Require) {
+    for (i, pattern) in patterns.iter().enumerate() {
+        require(!pattern.is_empty(), format_args!("{path}[{i}]: Required value"));
     }
 }
 
 impl FsGroup {
-    fn check(&self, problems: &mut Vec<String>) {
+    fn check(&self, require: Require) {
         for (i, range) in self.ranges.iter().enumerate() {
-            let path = format!("fsGroup.ranges[{i}]");
+            let path = format_args!("fsGroup.ranges[{i}]");
             for (field, group) in [("min", range.min), ("max", range.max)] {
-                if !GROUPS.contains(group) {
-                    let problem = invalid(group, format!("must be in {GROUPS}"));
-                    problems.push(format!("{path}.{field}: {problem}"));
-                }
+                let problem =
+                    format_args!("{path}.{field}: Invalid value: {group}: must be in {}", GROUPS.0);
+                require(FsGroup::default().allows(group), problem);
             }
-            if range.min > range.max {
-                problems.push(format!("{path}: {}", invalid(range.0, "min must not exceed max")));
-            }
+            let problem = "min must not exceed max";
+            let problem = format_args!("{path}: Invalid value: {}: {problem}", range.0);
+            require(range.min <= range.max, problem);
         }
-        if self.rule == GroupRule::MustRunAs && !self.allows(self.default) {
-            let problem = invalid(self.default, "must be in fsGroup.ranges");
-            problems.push(format!("fsGroup.default: {problem}"));
-        }
+        let default = self.default;
+        let problem =
+            format_args!("fsGroup.default: Invalid value: {default}: must be in fsGroup.ranges");
+        require(self.rule != GroupRule::MustRunAs || self.allows(default), problem);
     }
-}
-
-/// Kubernetes' form of a key (`k8s.io/apimachinery/pkg/util/validation`, `IsQualifiedName`),
-/// without its limits of length.
-fn is_annotation_key(key: &str) -> bool {
-    let is_outer = |c: char| c.is_ascii_alphanumeric();
-    let mut parts = key.split('/');
-    parts.clone().count() <= 2
-        && parts.all(|part| {
-            let is_inner = |c: char| is_outer(c) || matches!(c, '-' | '_' | '.');
-            part.starts_with(is_outer) && part.ends_with(is_outer) && part.chars().all(is_inner)
-        })
 }
 
 #[cfg(test)]

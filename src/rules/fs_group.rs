@@ -60,7 +60,7 @@ fn token_volumes<'r>(review: &Review<'r>, pod: &PodReview<'r>, context: &Context
 }
 
 fn not_allowed(group: i64, pod: &PodReview, settings: &FsGroup) -> Violation {
-    let allowed: Vec<_> = settings.allowed().iter().map(ToString::to_string).collect();
+    let allowed: Vec<_> = settings.allowed().iter().map(|range| range.to_string()).collect();
     let message = invalid(group, format!("must be in {}", allowed.join(", ")));
     Violation::new(pod.path.child("securityContext").child("fsGroup"), message, Remedy::Reject)
 }
