@@ -1,7 +1,6 @@
 //! What the cluster says about a Secret: its type and whose it is, never its data.
 
 use crate::decode::Object;
-use crate::message::quoted;
 use crate::objects::{KubernetesObject, SERVICE_ACCOUNT_NAME, TOKEN_SECRET};
 use kubewarden_policy_sdk::host_capabilities::kubernetes::{GetResourceRequest, get_resource};
 use serde_json::value::RawValue;
@@ -53,24 +52,20 @@ impl<'c> Secrets<'c> {
         // (`crates/policy-evaluator/src/callback_handler/kubernetes/client.rs`, `get_resource`, in
         // kubewarden/kubewarden-controller).
         let not_found = format!("Cannot find v1/Secret named '{name}'");
-        match (self.get_resource)(&request) {
-            Ok(secret) => token_owner(&secret, name),
-            Err(error) if error.contains(&not_found) => Ok(None),
-            Err(error) => Err(error),
+        let json = match (self.get_resource)(&request) {
+            Err(error) if error.contains(&not_found) => return Ok(None),
+            json => json?,
+        };
+        let secret = serde_json::from_str(json.get()).map_err(|e| e.to_string())?;
+        let Object::<KubernetesObject>(secret) = secret;
+        match &*secret.secret_type {
+            _ if &*secret.metadata.name != name => {
+                Err(format!("the answer is not about Secret {name:?}"))
+            }
+            "" => Err("the answer has no type".to_owned()),
+            TOKEN_SECRET => Ok(Some(secret.annotation(SERVICE_ACCOUNT_NAME).unwrap_or_default())),
+            _ => Ok(None),
         }
-    }
-}
-
-fn token_owner(secret: &RawValue, name: &str) -> Result<TokenOwner, String> {
-    let secret: Object<KubernetesObject> =
-        serde_json::from_str(secret.get()).map_err(|e| e.to_string())?;
-    if &*secret.metadata.name != name {
-        return Err(format!("the answer is not about Secret {}", quoted(name)));
-    }
-    match &*secret.secret_type {
-        "" => Err("the answer has no type".to_owned()),
-        TOKEN_SECRET => Ok(Some(secret.annotation(SERVICE_ACCOUNT_NAME).unwrap_or_default())),
-        _ => Ok(None),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::cluster::{GetResource, Secrets};
 use crate::field_path::FieldPath;
-use crate::message::{required, warning};
+use crate::message::warning;
 use crate::objects::KubernetesObject;
 use crate::patch;
 use crate::request::{AdmissionRequest, Payload, Subject};
@@ -91,8 +91,8 @@ fn decide(json: &str, payload: &Payload, get_resource: GetResource) -> Response 
 }
 
 fn missing(path: impl Display) -> Response {
-    let message = required("there is nothing to look at without it");
-    Response::decode_error(format!("{path}: {message}"))
+    let message = format!("{path}: Required value: there is nothing to look at without it");
+    Response::decode_error(message)
 }
 
 /// A Pod, or a template, takes itself out with an annotation.

@@ -5,7 +5,7 @@ use crate::field_path::FieldPath;
 use crate::patch::Patch;
 use crate::review::Review;
 use crate::settings::{Mode, Settings};
-use std::fmt;
+use derive_more::Display;
 
 /// A rule of the registry. Its name goes into the audit annotation `rules`.
 #[derive(Debug, Clone, Copy)]
@@ -21,11 +21,12 @@ pub struct Context<'c> {
 }
 
 /// One violation of a rule.
-#[derive(Debug)]
+#[derive(Debug, Display)]
+#[display("{path}: {message}")]
 pub struct Violation {
     /// The field, as the client wrote the object.
     pub path: FieldPath,
-    /// The value, the maximum and the way out, in one of the forms of [`crate::message`].
+    /// The value, the maximum and the way out, in one of the forms of apimachinery's `field.Error`.
     pub message: String,
     pub remedy: Remedy,
     /// What the client is told, by mode `mutate` once the object is admitted, of a notice always:
@@ -67,11 +68,5 @@ impl Violation {
         let is_mutated = mode == Mode::Mutate && is_admitted;
         let warnings = if is_mutated { self.warnings } else { vec![self.to_string()] };
         Self { warnings, remedy: Remedy::Notice, ..self }
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.message)
     }
 }

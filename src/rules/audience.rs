@@ -9,11 +9,9 @@
 //!
 //! Mutation: none, only the author knows who the token is for.
 
-use crate::message::{not_supported, quoted};
 use crate::request::Subject;
 use crate::review::Review;
 use crate::rule::{Context, Remedy, Rule, Violation};
-use crate::settings::Settings;
 
 pub const RULE: Rule = Rule { name: "audience", check };
 
@@ -21,23 +19,21 @@ fn check(review: &Review, context: &Context) -> Vec<Violation> {
     let settings = context.settings;
     let mut violations = Vec::new();
     for token in &review.tokens {
-        for (i, audience) in token.audiences.iter().enumerate() {
-            if !settings.allows_audience(audience) {
-                let message = not_supported(quoted(audience), &supported(settings));
-                let path = match review.subject {
-                    Subject::TokenRequest => token.path.element("audiences", i),
-                    _ => token.path.child("audience"),
-                };
-                violations.push(Violation::new(path, message, Remedy::Reject));
-            }
+        let audiences = token.audiences.iter().enumerate();
+        for (i, audience) in audiences.filter(|(_, it)| !settings.allows_audience(it)) {
+            let path = match review.subject {
+                Subject::TokenRequest => token.path.element("audiences", i),
+                _ => token.path.child("audience"),
+            };
+            let allowed = settings.allowed_audiences.iter().flatten().map(|it| format!(", {it:?}"));
+            let message = format!(
+                "Unsupported value: {audience:?}: supported values: the API server's own{}",
+                allowed.collect::<String>()
+            );
+            violations.push(Violation::new(path, message, Remedy::Reject));
         }
     }
     violations
-}
-
-fn supported(settings: &Settings) -> Vec<String> {
-    let allowed = settings.allowed_audiences.iter().flatten().map(|audience| quoted(audience));
-    std::iter::once("the API server's own".to_owned()).chain(allowed).collect()
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 //! where nothing is seen that it may break, or the settings say so. A group that is set is never
 //! replaced.
 
-use crate::message::{invalid, name, quoted, required};
+use crate::message::name;
 use crate::objects::{DEFAULT_MODE, Volume};
 use crate::patch::{Patch, new_value};
 use crate::review::{Mount, PodReview, Review};
@@ -61,7 +61,7 @@ fn token_volumes<'r>(review: &Review<'r>, pod: &PodReview<'r>, context: &Context
 
 fn not_allowed(group: i64, pod: &PodReview, settings: &FsGroup) -> Violation {
     let allowed: Vec<_> = settings.allowed().iter().map(|range| range.to_string()).collect();
-    let message = invalid(group, format!("must be in {}", allowed.join(", ")));
+    let message = format!("Invalid value: {group}: must be in {}", allowed.join(", "));
     Violation::new(pod.path.child("securityContext").child("fsGroup"), message, Remedy::Reject)
 }
 
@@ -70,13 +70,13 @@ fn missing(pod: &PodReview, token_volumes: &[&str], settings: &FsGroup) -> Viola
     let shared = common(pod.spec, |it| it.run_as_group).filter(|group| settings.allows(*group));
     let group = shared.unwrap_or(settings.default);
     let holder = match token_volumes {
-        [volume, ..] => format!("volume {}", quoted(volume)),
+        [volume, ..] => format!("volume {volume:?}"),
         [] => "the volume that the API server injects".to_owned(),
     };
-    let message = required(format!(
-        "set it to a group of the processes that read the token, such as {group}: without it the \
-         token in {holder} is not limited to one group"
-    ));
+    let message = format!(
+        "Required value: set it to a group of the processes that read the token, such as {group}: \
+         without it the token in {holder} is not limited to one group"
+    );
     let persistent = persistent_volume(pod);
     let root = root_container(pod, token_volumes);
     let mut warnings = Vec::new();

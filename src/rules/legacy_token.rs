@@ -13,7 +13,7 @@
 
 use crate::cluster::TokenOwner;
 use crate::decode::Object;
-use crate::message::{forbidden, name, of_account, quoted};
+use crate::message::{name, of_account};
 use crate::mount::{is_never_updated, is_seen_as_token};
 use crate::objects::{DEFAULT_MODE, Files, KeyToPath, Volume, VolumeMount};
 use crate::patch::new_value;
@@ -51,8 +51,8 @@ fn check_reference(
     let owner = match token_owner(secret, review, context) {
         Ok(owner) => owner?,
         Err(e) => {
-            let message = format!("Secret {} can't be looked up: {e}", quoted(secret.name));
-            return Some(Violation::new(path, forbidden(message), Remedy::Error));
+            let message = format!("Forbidden: Secret {:?} can't be looked up: {e}", secret.name);
+            return Some(Violation::new(path, message, Remedy::Error));
         }
     };
     let message = message(secret, &owner, review);
@@ -74,12 +74,12 @@ fn check_reference(
 fn message(secret: &SecretReference, owner: &str, review: &Review) -> String {
     let is_foreign = !owner.is_empty() && owner != review.service_account;
     let not_own = if is_foreign { ", not the Pod's own," } else { "" };
-    forbidden(format!(
-        "use a projected volume with a serviceAccountToken: Secret {} holds a token{}{not_own} that \
-         never expires",
-        quoted(secret.name),
+    format!(
+        "Forbidden: use a projected volume with a serviceAccountToken: Secret {:?} holds a token{}\
+         {not_own} that never expires",
+        secret.name,
         of_account(owner)
-    ))
+    )
 }
 
 /// Whose token the Secret holds.

@@ -8,7 +8,7 @@
 //! Mutation: none.
 
 use crate::field_path::FieldPath;
-use crate::message::{forbidden, of_account};
+use crate::message::of_account;
 use crate::objects::TOKEN_SECRET;
 use crate::review::Review;
 use crate::rule::{Context, Remedy, Rule, Violation};
@@ -21,11 +21,11 @@ fn check(review: &Review, context: &Context) -> Vec<Violation> {
     if is_allowed || review.secret_type != TOKEN_SECRET {
         return Vec::new();
     }
-    let account = of_account(review.service_account);
-    let message = forbidden(format!(
-        "use a projected volume with a serviceAccountToken, or the token API (kubectl create token): \
-         a Secret of type {TOKEN_SECRET} holds a token{account} that never expires"
-    ));
+    let message = format!(
+        "Forbidden: use a projected volume with a serviceAccountToken, or the token API (kubectl create \
+         token): a Secret of type {TOKEN_SECRET} holds a token{} that never expires",
+        of_account(review.service_account)
+    );
     vec![Violation::new(FieldPath::new(&["type"]), message, Remedy::Reject)]
 }
 

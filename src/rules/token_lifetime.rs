@@ -12,7 +12,7 @@
 //!
 //! Mutation: the maximum. Not in a CSIDriver, which is kept in Git: that is rejected.
 
-use crate::message::{invalid, name, quoted, required};
+use crate::message::name;
 use crate::patch::new_value;
 use crate::request::Subject;
 use crate::review::{EXTENDED_LIFETIME, RequestedToken, Review};
@@ -34,89 +34,73 @@ fn check(review: &Review, context: &Context) -> Vec<Violation> {
 }
 
 fn check_token(token: &RequestedToken, subject: Subject, settings: &Settings) -> Option<Violation> {
-    let audience = strictest_audience(token, settings);
-    let maximum = settings.maximum(audience);
-    if effective_lifetime(token, settings) <= maximum {
+    let (audience, maximum) = strictest(token, settings);
+    let effective = effective_lifetime(token, settings);
+    if effective <= maximum {
         return None;
     }
+    let asked = token.expiration_seconds.unwrap_or(DEFAULT);
+    let if_own = if is_own(token, settings) { "" } else { " if the audience is its own" };
+    let extension = if effective == asked {
+        String::new()
+    } else {
+        format!(
+            ": the API server extends exactly {asked} seconds to one year ({YEAR} seconds){if_own}"
+        )
+    };
     if token.is_presumed {
+        let message = format!(
+            "Required value: set it to false and mount a token of {maximum} seconds at most; the Pods \
+             get one of {asked} seconds injected{extension}"
+        );
         // Each Pod is mutated when it is created.
-        return (settings.mode != Mode::Mutate).then(|| presumed(token, maximum, settings));
+        let is_told = settings.mode != Mode::Mutate;
+        return is_told.then(|| Violation::notice(token.path.clone(), message));
     }
     let path = token.path.child("expirationSeconds");
+    let limit = |quoted: String| match audience {
+        "" => format!("{maximum} seconds for the API server's audience{extension}"),
+        _ => format!("{maximum} seconds for audience {quoted}{extension}"),
+    };
+    let detail = format!("must not exceed {}", limit(format!("{audience:?}")));
+    let message = match token.expiration_seconds {
+        Some(_) => format!("Invalid value: {asked}: {detail}"),
+        None => format!("Required value: {detail}, and is {DEFAULT} seconds when absent"),
+    };
     let lifetime = settings.lifetime_to_set(maximum);
+    let limit = limit(name(audience));
+    let warning =
+        format!("{path}: {asked} seconds are lowered to {lifetime}; the maximum is {limit}");
+    let warnings = if token.is_authored { vec![warning] } else { Vec::new() };
     let remedy = match subject {
         Subject::CsiDriver => Remedy::Reject,
         _ => Remedy::Patch(vec![(path.clone(), new_value(lifetime))]),
     };
-    let extension = extension(token, settings);
-    let limit = |quote: fn(&str) -> String| match audience {
-        "" => format!("{maximum} seconds for the API server's audience{extension}"),
-        audience => format!("{maximum} seconds for audience {}{extension}", quote(audience)),
-    };
-    let mut warnings = Vec::new();
-    if token.is_authored {
-        let asked = token.expiration_seconds.unwrap_or(DEFAULT);
-        let limit = limit(name);
-        warnings.push(format!(
-            "{path}: {asked} seconds are lowered to {lifetime}; the maximum is {limit}"
-        ));
-    }
-    let detail = format!("must not exceed {}", limit(quoted));
-    let message = match token.expiration_seconds {
-        Some(asked) => invalid(asked, detail),
-        None => required(format!("{detail}, and is {DEFAULT} seconds when absent")),
-    };
     Some(Violation { warnings, ..Violation::new(path, message, remedy) })
-}
-
-/// Why a token counts as one that lives for a year; empty for others.
-fn extension(token: &RequestedToken, settings: &Settings) -> String {
-    if !is_extended(token, settings) {
-        return String::new();
-    }
-    let condition = if is_own(token, settings) { "" } else { " if the audience is its own" };
-    format!(
-        ": the API server extends exactly {EXTENDED_LIFETIME} seconds to one year ({YEAR} \
-         seconds){condition}"
-    )
-}
-
-/// What the API server will inject into a template's Pods.
-fn presumed(token: &RequestedToken, maximum: i64, settings: &Settings) -> Violation {
-    let message = required(format!(
-        "set it to false and mount a token of {maximum} seconds at most; the Pods get one of \
-         {EXTENDED_LIFETIME} seconds injected{}",
-        extension(token, settings)
-    ));
-    Violation::notice(token.path.clone(), message)
 }
 
 /// How long, in seconds, the API server will honour a copy of the token.
 fn effective_lifetime(token: &RequestedToken, settings: &Settings) -> i64 {
-    if is_extended(token, settings) { YEAR } else { token.expiration_seconds.unwrap_or(DEFAULT) }
+    let api_server = &settings.api_server;
+    let is_extended = token.expiration_seconds == Some(EXTENDED_LIFETIME)
+        && token.is_bound_to_pod
+        && api_server.extends_tokens
+        && (api_server.audiences.is_empty() || is_own(token, settings));
+    if is_extended { YEAR } else { token.expiration_seconds.unwrap_or(DEFAULT) }
 }
 
 /// How long, in seconds, the token will live once the request is admitted.
 pub(super) fn admitted_lifetime(token: &RequestedToken, settings: &Settings) -> i64 {
+    let (_, maximum) = strictest(token, settings);
     let lifetime = effective_lifetime(token, settings);
-    let maximum = settings.maximum(strictest_audience(token, settings));
     let is_lowered = settings.mode == Mode::Mutate && lifetime > maximum;
     if is_lowered { settings.lifetime_to_set(maximum) } else { lifetime }
 }
 
-/// Of several audiences the one with the lowest maximum; empty for the API server's.
-fn strictest_audience<'r>(token: &RequestedToken<'r>, settings: &Settings) -> &'r str {
-    let audiences = token.audiences.iter().copied();
-    audiences.min_by_key(|audience| settings.maximum(audience)).unwrap_or("")
-}
-
-fn is_extended(token: &RequestedToken, settings: &Settings) -> bool {
-    let api_server = &settings.api_server;
-    token.expiration_seconds == Some(EXTENDED_LIFETIME)
-        && token.is_bound_to_pod
-        && api_server.extends_tokens
-        && (api_server.audiences.is_empty() || is_own(token, settings))
+/// Of several audiences the one with the lowest maximum, and that; the API server's has no name.
+fn strictest<'r>(token: &RequestedToken<'r>, settings: &Settings) -> (&'r str, i64) {
+    let maxima = token.audiences.iter().map(|audience| (*audience, settings.maximum(audience)));
+    maxima.min_by_key(|(_, maximum)| *maximum).unwrap_or_else(|| ("", settings.maximum("")))
 }
 
 fn is_own(token: &RequestedToken, settings: &Settings) -> bool {
