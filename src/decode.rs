@@ -1,46 +1,18 @@
 //! What serde's derive leaves open: text that borrows from the payload, `null` for a default,
 //! objects that are objects, and the field at which decoding failed.
 
+use derive_more::Deref;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
-use std::ops::Deref;
-
-/// Text that borrows from the payload unless it has escapes in it; empty when absent or `null`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(from = "Option<Borrowed<'a>>", bound(deserialize = "'de: 'a"))]
-pub struct Text<'a>(Cow<'a, str>);
-
-/// In an `Option` a plain `Cow` would always be copied.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl<'a> From<Option<Borrowed<'a>>> for Text<'a> {
-    fn from(text: Option<Borrowed<'a>>) -> Self {
-        Self(text.map_or(Cow::Borrowed(""), |text| text.0))
-    }
-}
-
-impl From<&'static str> for Text<'_> {
-    fn from(text: &'static str) -> Self {
-        Self(Cow::Borrowed(text))
-    }
-}
-
-impl Deref for Text<'_> {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
 
 /// A value that is its type's default when it is absent or `null`, as for the API server.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize, Deref)]
+#[deref(forward)]
 #[serde(from = "Option<T>", bound(deserialize = "T: Deserialize<'de> + Default"))]
 pub struct OrDefault<T>(T);
 
@@ -50,26 +22,20 @@ impl<T: Default> From<Option<T>> for OrDefault<T> {
     }
 }
 
-impl<T> Deref for OrDefault<T> {
-    type Target = T;
+/// Text; empty when absent or `null`.
+pub type Text<'a> = OrDefault<Borrowed<'a>>;
 
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
+/// Text that borrows from the payload unless it has escapes in it. In an `Option` a plain `Cow`
+/// would always be copied.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize, Deref)]
+#[deref(forward)]
+#[serde(transparent)]
+pub struct Borrowed<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
 /// A struct that is decoded from a JSON object only. serde's derive would take an array as well,
 /// with the fields in their order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deref)]
 pub struct Object<T>(pub T);
-
-impl<T> Deref for Object<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -100,53 +66,40 @@ pub fn locate(json: &str, error: &serde_json::Error) -> (String, String) {
     }
     let lines = json.split_inclusive('\n').take(error.line().saturating_sub(1));
     let read = lines.map(str::len).sum::<usize>() + error.column();
-    let path = path_at(json.get(..read).unwrap_or(json)).unwrap_or_default();
+    let path = path_at(json, read).unwrap_or_default();
     let end = message.rfind(" at line ").unwrap_or(message.len());
     (path, message[..end].to_owned())
 }
 
-/// A step into an object or a list.
-enum Step {
-    Key(String),
-    Index(usize),
-}
-
-/// The path of the value at which a valid beginning of a JSON text ends.
-fn path_at(json: &str) -> Option<String> {
-    let (mut path, mut is_key, mut i) = (Vec::new(), false, 0);
-    while let Some(byte) = json.as_bytes().get(i) {
-        let start = i;
-        i += 1;
-        match byte {
-            b'{' => {
-                path.push(Step::Key(String::new()));
-                is_key = true;
+/// The path of the value at which reading a JSON text ended.
+fn path_at(json: &str, end: usize) -> Option<String> {
+    // For each object and list that is open, the key or the index.
+    let (mut path, mut at) = (Vec::new(), 0);
+    while let Some(i) = json.get(at..end)?.find(['{', '[', '}', ']', ',', '"']) {
+        at += i + 1;
+        match json.as_bytes()[at - 1] {
+            b'{' => path.push((String::new(), None)),
+            b'[' => path.push((String::new(), Some(0))),
+            b',' => {
+                let (_, index) = path.last_mut()?;
+                *index = index.map(|index| index + 1);
             }
-            b'[' => path.push(Step::Index(0)),
-            b'}' | b']' => drop(path.pop()),
-            b',' => match path.last_mut()? {
-                Step::Index(index) => *index += 1,
-                Step::Key(_) => is_key = true,
-            },
             b'"' => {
-                while *json.as_bytes().get(i)? != b'"' {
-                    i += if json.as_bytes()[i] == b'\\' { 2 } else { 1 };
-                }
-                i += 1;
-                if is_key {
-                    *path.last_mut()? = Step::Key(serde_json::from_str(json.get(start..i)?).ok()?);
-                    is_key = false;
+                let text = serde_json::Deserializer::from_str(&json[at - 1..]);
+                let text: &RawValue = text.into_iter().next()?.ok()?;
+                at += text.get().len() - 1;
+                if json[at..].trim_start().starts_with(':') {
+                    path.last_mut()?.0 = serde_json::from_str(text.get()).ok()?;
                 }
             }
-            _ => {}
+            _ => drop(path.pop()),
         }
     }
-    let steps = path.into_iter().map(|step| match step {
-        Step::Key(key) if key.is_empty() => key,
-        Step::Key(key) => format!(".{key}"),
-        Step::Index(index) => format!("[{index}]"),
+    let steps = path.into_iter().map(|(key, index)| match index {
+        Some(index) => format!("[{index}]"),
+        None => format!(".{key}"),
     });
-    Some(steps.collect::<String>().trim_start_matches('.').to_owned())
+    Some(steps.collect::<String>().trim_matches('.').to_owned())
 }
 
 #[cfg(test)]
@@ -161,7 +114,7 @@ mod tests {
         text: Option<Text<'a>>,
         number: Option<i64>,
         list: Option<Vec<Object<Sample<'a>>>>,
-        map: Option<BTreeMap<Text<'a>, Object<Sample<'a>>>>,
+        map: Option<BTreeMap<String, Object<Sample<'a>>>>,
     }
 
     #[test]
@@ -183,6 +136,7 @@ mod tests {
             ),
             ("a value of a map", r#"{"map":{"a":{},"b.c/d":3}}"#, "map.b.c/d"),
             ("a key with escapes", r#"{"map":{"\u0061":3}}"#, "map.a"),
+            ("half a character before it", r#"{"x":"\ud800","number":true}"#, "number"),
             ("a duplicate", r#"{"list":[{}],"text":"x","list":[]}"#, "list"),
             ("a duplicate in an element", r#"{"list":[{"text":"x","text":"x"}]}"#, "list[0].text"),
         ] {
@@ -206,8 +160,10 @@ mod tests {
     #[test]
     fn text_borrows_unless_it_has_escapes() {
         let sample: Object<Sample> = serde_json::from_str(r#"{"text":"plain"}"#).unwrap();
-        assert!(matches!(sample.text, Some(Text(Cow::Borrowed("plain")))));
+        assert!(matches!(sample.text, Some(OrDefault(Borrowed(Cow::Borrowed("plain"))))));
         let sample: Object<Sample> = serde_json::from_str(r#"{"text":"\n"}"#).unwrap();
-        assert!(matches!(&sample.text, Some(Text(Cow::Owned(text))) if text == "\n"));
+        assert!(
+            matches!(&sample.text, Some(OrDefault(Borrowed(Cow::Owned(text)))) if text == "\n")
+        );
     }
 }

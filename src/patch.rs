@@ -1,6 +1,6 @@
 //! Changes to an object: a field is set or removed, and all else stays as it came, byte for byte.
 
-use crate::decode::Text;
+use crate::decode::Borrowed;
 use crate::field_path::{FieldPath, Segment};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, IntoDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor, value::MapDeserializer};
@@ -51,7 +51,7 @@ enum Patched<'a> {
     List(Vec<Patched<'a>>),
 }
 
-struct Fields<'a>(Vec<(Text<'a>, Patched<'a>)>);
+struct Fields<'a>(Vec<(Borrowed<'a>, Patched<'a>)>);
 
 impl Serialize for Fields<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -119,7 +119,7 @@ impl<'de> Visitor<'de> for Along<'de> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let (mut fields, mut inside) = (Vec::new(), self.inside().collect::<Vec<_>>());
-        while let Some(name) = map.next_key::<Text>()? {
+        while let Some(name) = map.next_key::<Borrowed>()? {
             let patched = inside.iter().position(|(segment, _)| segment.is_name(&name));
             let along = patched.map_or(Self::NOTHING, |i| inside.remove(i).1);
             fields.extend(map.next_value_seed(along)?.map(|value| (name, value)));
@@ -129,7 +129,7 @@ impl<'de> Visitor<'de> for Along<'de> {
                 return Err(A::Error::custom("an object has no elements"));
             };
             let value = along.deserialize(().into_deserializer())?;
-            fields.extend(value.map(|value| (Text::from(name), value)));
+            fields.extend(value.map(|value| (Borrowed(name.into()), value)));
         }
         Ok(Some(Patched::Object(Fields(fields))))
     }
