@@ -56,12 +56,6 @@ impl KubernetesObject<'_> {
         let annotations: Value = serde_json::from_str(annotations.get()).ok()?;
         annotations.get(key)?.as_str().map(str::to_owned)
     }
-
-    /// True for the kubelet's mirror of a static Pod. It can hold no token: the API server refuses
-    /// it (`plugin/pkg/admission/serviceaccount`, `Validate`).
-    pub fn is_mirror(&self) -> bool {
-        self.annotation("kubernetes.io/config.mirror").is_some()
-    }
 }
 
 /// The spec of a Pod; and of workloads, TokenRequests and CSIDrivers.
@@ -70,7 +64,6 @@ impl KubernetesObject<'_> {
 pub struct Spec<'a> {
     pub volumes: List<Volume<'a>>,
     pub containers: List<Container<'a>>,
-    /// Sidecars are among them.
     pub init_containers: List<Container<'a>>,
     pub ephemeral_containers: List<Container<'a>>,
     pub security_context: Nested<SecurityContext<'a>>,
@@ -86,18 +79,15 @@ pub struct Spec<'a> {
     pub job_template: Boxed<KubernetesObject<'a>>,
     /// Of a StatefulSet: its Pods get a volume for each.
     pub volume_claim_templates: List<KubernetesObject<'a>>,
-    /// Of a TokenRequest; none means the API server's own.
+    /// This and the next two are of a TokenRequest.
     pub audiences: OrDefault<Vec<Text<'a>>>,
-    /// Of a TokenRequest, in seconds; 3600 when absent.
     pub expiration_seconds: Option<i64>,
-    /// Of a TokenRequest: the object with which the token ends.
     pub bound_object_ref: Nested<Reference<'a>>,
     /// Of a CSIDriver.
     pub token_requests: List<ServiceAccountToken<'a>>,
 }
 
 impl<'a> Spec<'a> {
-    /// The lists of containers with their names.
     pub fn container_lists(&self) -> [(&'static str, &List<Container<'a>>); 3] {
         [
             ("containers", &self.containers),
@@ -106,16 +96,8 @@ impl<'a> Spec<'a> {
         ]
     }
 
-    /// All containers: they share the Pod's volumes.
     pub fn all_containers(&self) -> impl Iterator<Item = &Container<'a>> {
         self.container_lists().into_iter().flat_map(|(_, list)| list.iter()).map(|it| &it.0)
-    }
-
-    /// The account that the Pod runs as (`plugin/pkg/admission/serviceaccount`,
-    /// `DefaultServiceAccountName`).
-    pub fn service_account(&self) -> &str {
-        let names = [&*self.service_account_name, &*self.service_account];
-        names.into_iter().find(|name| !name.is_empty()).unwrap_or("default")
     }
 }
 
@@ -174,8 +156,8 @@ pub struct Container<'a> {
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub struct EnvSource<'a> {
     pub value_from: Boxed<EnvSource<'a>>,
-    pub secret_key_ref: Nested<Reference<'a>>,
-    pub secret_ref: Nested<Reference<'a>>,
+    pub secret_key_ref: Boxed<Reference<'a>>,
+    pub secret_ref: Boxed<Reference<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -214,16 +196,9 @@ pub struct Volume<'a> {
 }
 
 impl<'a> Volume<'a> {
-    /// The projected service-account tokens.
     pub fn tokens(&self) -> impl Iterator<Item = &ServiceAccountToken<'a>> {
         let sources = self.projected.sources.iter();
         sources.filter_map(|source| Some(&source.service_account_token.as_ref()?.0))
-    }
-
-    /// True when the kubelet would change files that outlive a container: it leaves read-only
-    /// sources alone.
-    pub fn is_persistent(&self) -> bool {
-        self.persistent.as_ref().is_some_and(|source| source.read_only != Some(true))
     }
 }
 
@@ -239,7 +214,6 @@ pub struct Files<'a> {
     pub items: List<KeyToPath<'a>>,
     /// Of a projected volume.
     pub sources: List<Volume<'a>>,
-    /// Of a volume; 0644 when absent.
     pub default_mode: Option<i32>,
     /// Of a source whose files outlive a container.
     pub read_only: Option<bool>,
@@ -259,7 +233,6 @@ pub struct KeyToPath<'a> {
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub struct ServiceAccountToken<'a> {
     pub audience: Text<'a>,
-    /// Seconds; 3600 when absent.
     pub expiration_seconds: Option<i64>,
     pub path: Text<'a>,
 }

@@ -6,26 +6,22 @@ use crate::objects::{Boxed, KubernetesObject, Nested, Reference, SERVICE_ACCOUNT
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The payload of the waPC call `validate`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub struct Payload<'a> {
     pub request: Object<AdmissionRequest<'a>>,
-    /// Not decoded yet.
     pub settings: Option<&'a RawValue>,
 }
 
 impl<'a> Payload<'a> {
     /// Decodes a payload; or says which field can't be, with its path in the object if it is there.
     pub fn decode(json: &'a str) -> Result<Self, String> {
-        let payload: Result<Object<Self>, _> = serde_json::from_str(json);
-        payload.map(|Object(payload)| payload).map_err(|e| {
+        serde_json::from_str(json).map(|Object(payload)| payload).map_err(|e| {
             let (path, message) = locate(json, &e);
             let path = match path.strip_prefix("request.object") {
                 Some("") => "object",
-                Some(path) => path.trim_start_matches('.'),
                 None if path.is_empty() => "request",
-                None => &path,
+                in_object => in_object.unwrap_or(&path).trim_start_matches('.'),
             };
             format!("{path}: Invalid value: {message}")
         })
@@ -43,7 +39,6 @@ pub struct AdmissionRequest<'a> {
     pub sub_resource: Text<'a>,
     /// The namespace of the request. The one in the object is what the client wrote.
     pub namespace: Text<'a>,
-    /// Absent when the API server is to make it up.
     pub name: Text<'a>,
     pub user_info: Nested<UserInfo<'a>>,
     pub object: Boxed<KubernetesObject<'a>>,
@@ -63,45 +58,35 @@ pub struct UserInfo<'a> {
 pub enum Subject {
     /// A Pod that is about to be created.
     Pod,
-    /// Containers that are about to be added to a Pod.
     EphemeralContainers,
     /// What the Pods of a workload will be like. It is never mutated: a GitOps controller would
     /// undo that, and its Pods are mutated when they are created.
     Template,
-    /// A token that is about to be issued.
     TokenRequest,
-    /// A Secret that is about to be created.
     Secret,
     /// The tokens that a CSI driver wants of each Pod; kept in Git like a template.
     CsiDriver,
 }
 
 impl<'a> AdmissionRequest<'a> {
-    /// A field without which no one can tell what the request is about.
-    pub fn missing_field(&self) -> Option<&'static str> {
-        let fields = [("kind", &self.kind.kind), ("operation", &self.operation)];
-        fields.into_iter().find(|(_, value)| value.is_empty()).map(|(field, _)| field)
-    }
-
-    /// Decides by kind, subresource and operation; `None` when no rule is about the request.
-    pub fn subject(&self) -> Option<Subject> {
+    /// Decides by kind, subresource and operation; `None` when no rule is about the request. Or the
+    /// field without which no one can tell.
+    pub fn subject(&self) -> Result<Option<Subject>, &'static str> {
         let (group, kind) = (&*self.kind.group, &*self.kind.kind);
-        match (group, kind, &*self.sub_resource, &*self.operation) {
+        Ok(Some(match (group, kind, &*self.sub_resource, &*self.operation) {
+            (_, "", _, _) => return Err("request.kind"),
+            (_, _, _, "") => return Err("request.operation"),
             // A Pod's volumes and security context can't change when it is updated, and a
             // rejection would keep its finalizers, and so the Pod.
-            ("", "Pod", "", "CREATE") => Some(Subject::Pod),
-            ("", "Pod", "ephemeralcontainers", "UPDATE") => Some(Subject::EphemeralContainers),
-            (_, _, "", "CREATE" | "UPDATE") if !self.pod_path().is_empty() => {
-                Some(Subject::Template)
-            }
-            ("authentication.k8s.io", "TokenRequest", "token", "CREATE") => {
-                Some(Subject::TokenRequest)
-            }
+            ("", "Pod", "", "CREATE") => Subject::Pod,
+            ("", "Pod", "ephemeralcontainers", "UPDATE") => Subject::EphemeralContainers,
+            (_, _, "", "CREATE" | "UPDATE") if !self.pod_path().is_empty() => Subject::Template,
+            ("authentication.k8s.io", "TokenRequest", "token", "CREATE") => Subject::TokenRequest,
             // A Secret's type can't change.
-            ("", "Secret", "", "CREATE") => Some(Subject::Secret),
-            ("storage.k8s.io", "CSIDriver", "", "CREATE" | "UPDATE") => Some(Subject::CsiDriver),
-            _ => None,
-        }
+            ("", "Secret", "", "CREATE") => Subject::Secret,
+            ("storage.k8s.io", "CSIDriver", "", "CREATE" | "UPDATE") => Subject::CsiDriver,
+            _ => return Ok(None),
+        }))
     }
 
     /// The fields that lead to the Pod template in an object of this kind.
@@ -119,14 +104,13 @@ impl<'a> AdmissionRequest<'a> {
     /// The Pod, or the Pod template; `None` for an object of another kind.
     pub fn pod(&self) -> Option<&KubernetesObject<'a>> {
         let object = self.object.as_deref()?;
-        let template = match self.pod_path() {
-            [] if &*self.kind.kind != "Pod" => return None,
-            [] => return Some(object),
-            ["template"] => &object.template,
-            ["spec", "template"] => &object.spec.as_ref()?.template,
-            _ => &object.spec.as_ref()?.job_template.as_ref()?.spec.as_ref()?.template,
+        let pod = match self.pod_path() {
+            [] => (&*self.kind.kind == "Pod").then_some(object),
+            ["template"] => object.template.as_deref(),
+            ["spec", "template"] => object.spec.as_ref()?.template.as_deref(),
+            _ => object.spec.as_ref()?.job_template.as_ref()?.spec.as_ref()?.template.as_deref(),
         };
-        template.as_deref().map(|template| &template.0)
+        pod.map(|pod| &pod.0)
     }
 
     /// The Pod to which containers are added. What else a client writes of that Pod doesn't count: the
@@ -137,21 +121,22 @@ impl<'a> AdmissionRequest<'a> {
         serde_json::from_str(old.get()).ok()
     }
 
-    /// True when a node's kubelet asks (`pkg/auth/nodeidentifier`).
-    pub fn is_from_node(&self) -> bool {
-        self.user_info.username.starts_with("system:node:")
-    }
-
-    /// The service account that the request, with this Pod, is about; empty for none.
-    pub fn service_account(&self, subject: Subject, pod: Option<&KubernetesObject>) -> String {
-        let object = self.object.as_ref();
-        let account = match subject {
+    /// The service account that the request, with this Pod, is about
+    /// (`plugin/pkg/admission/serviceaccount`, `DefaultServiceAccountName`).
+    pub fn service_account(
+        &self,
+        subject: Subject,
+        pod: Option<&KubernetesObject>,
+    ) -> Option<String> {
+        match subject {
             Subject::TokenRequest => Some(self.name.to_string()),
-            Subject::Secret => object.and_then(|secret| secret.annotation(SERVICE_ACCOUNT_NAME)),
-            Subject::CsiDriver => None,
-            _ => pod.and_then(|pod| Some(pod.spec.as_ref()?.service_account().to_owned())),
-        };
-        account.unwrap_or_default()
+            Subject::Secret => self.object.as_ref()?.annotation(SERVICE_ACCOUNT_NAME),
+            _ => {
+                let spec = pod?.spec.as_ref()?;
+                let names = [&*spec.service_account_name, &*spec.service_account, "default"];
+                names.into_iter().find(|name| !name.is_empty()).map(str::to_owned)
+            }
+        }
     }
 
     /// True when Kubewarden's audit scanner asks about an object that exists

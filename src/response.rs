@@ -88,7 +88,7 @@ impl Response {
 
     /// Writes a structured line into policy-server's log, unless the request is plainly accepted.
     /// A line that can't be written changes no answer.
-    pub fn log(&self, request: Option<&AdmissionRequest>) {
+    pub fn log(&self, request: &AdmissionRequest) {
         let Some(violations) = self.audit_annotations.get("violations") else { return };
         let policy = o!("policy" => env!("CARGO_PKG_NAME"));
         let logger = Logger::root(KubewardenDrain::default().ignore_res(), policy);
@@ -97,11 +97,10 @@ impl Response {
             (true, Some(_)) => "mutated",
             (true, None) => "accepted with warnings",
         };
-        let [kind, operation, namespace, name] = request
-            .map_or([""; 4], |it| [&*it.kind.kind, &*it.operation, &*it.namespace, &*it.name]);
         info!(
             logger, "{}", message;
-            "kind" => kind, "operation" => operation, "namespace" => namespace, "name" => name,
+            "kind" => &*request.kind.kind, "operation" => &*request.operation,
+            "namespace" => &*request.namespace, "name" => &*request.name,
             "violations" => violations.as_str(),
         );
     }

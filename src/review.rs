@@ -1,6 +1,7 @@
 //! What a rule sees: the tokens that are asked for, the Secrets that are referred to, volumes and
 //! their mounts, each with its path; the same for a Pod, a template, a TokenRequest, a CSIDriver.
 
+use crate::decode::Object;
 use crate::field_path::FieldPath;
 use crate::mount::TOKEN_FOLDER;
 use crate::objects::{
@@ -17,12 +18,10 @@ pub const EXTENDED_LIFETIME: i64 = 3607;
 /// What the name of that volume begins with.
 const INJECTED_VOLUME: &str = "kube-api-access-";
 
-/// All there is to see.
 pub struct Review<'r> {
     pub subject: Subject,
     /// The service account that the request is about; empty for none.
     pub service_account: &'r str,
-    /// The type of the Secret that is about to be created.
     pub secret_type: &'r str,
     /// The Pod, or the template; `None` when only some containers of a Pod count.
     pub pod: Option<PodReview<'r>>,
@@ -30,10 +29,8 @@ pub struct Review<'r> {
     pub secrets: Vec<SecretReference<'r>>,
 }
 
-/// A Pod, or a template.
 pub struct PodReview<'r> {
     pub spec: &'r Spec<'r>,
-    /// The spec's path.
     pub path: FieldPath,
     /// The mounts of containers of all kinds, by the name of their volume.
     pub mounts: BTreeMap<&'r str, Vec<Mount<'r>>>,
@@ -44,36 +41,31 @@ pub struct PodReview<'r> {
     pub injects_token: bool,
 }
 
-/// Where a container sees a volume.
 pub struct Mount<'r> {
     pub path: FieldPath,
     pub as_written: &'r VolumeMount<'r>,
     pub container: &'r Container<'r>,
 }
 
-/// A token that is asked for.
 #[derive(Default)]
 pub struct RequestedToken<'r> {
     /// Where it is asked for: the object with `expirationSeconds`.
     pub path: FieldPath,
     /// Whom the token is for; the API server when there is none.
     pub audiences: Vec<&'r str>,
-    /// Seconds; `None` for the API server's default of 3600.
     pub expiration_seconds: Option<i64>,
     /// True for a token that ends with a Pod. Only such a token is extended
     /// (`pkg/registry/core/serviceaccount/storage/token.go`, `Create`).
     pub is_bound_to_pod: bool,
-    /// True when an author, or a client, asks for it; false for the API server and for kubelets.
+    /// True when an author, or a client, asks for it; false for the API server and for kubelets
+    /// (`pkg/auth/nodeidentifier`).
     pub is_authored: bool,
     /// True for the token that the API server will inject into the Pods of a template.
     pub is_presumed: bool,
-    /// The name of the volume in which it is a file.
     pub volume: Option<&'r str>,
 }
 
-/// A Secret that a Pod refers to.
 pub struct SecretReference<'r> {
-    /// The path of the Secret's name.
     pub path: FieldPath,
     pub name: &'r str,
     /// The volume in which its keys are files, and which of them; `None` for the environment.
@@ -87,8 +79,8 @@ impl<'r> Review<'r> {
         request: &'r AdmissionRequest<'r>,
         existing_pod: Option<&KubernetesObject>,
         service_account: &'r str,
-    ) -> Result<Self, FieldPath> {
-        let object = request.object.as_ref().ok_or_else(FieldPath::default)?;
+    ) -> Result<Self, String> {
+        let object = request.object.as_ref().ok_or("object")?;
         let (secret_type, pod) = (&*object.secret_type, None);
         let (tokens, secrets) = (Vec::new(), Vec::new());
         let mut review = Self { subject, service_account, secret_type, pod, tokens, secrets };
@@ -104,31 +96,31 @@ impl<'r> Review<'r> {
                 }
             }
             Subject::TokenRequest => {
-                let spec = object.spec.as_ref().ok_or_else(|| spec_path.clone())?;
+                let spec = object.spec.as_ref().ok_or_else(|| spec_path.to_string())?;
                 review.tokens.push(RequestedToken {
                     path: spec_path,
                     audiences: spec.audiences.iter().map(|audience| &**audience).collect(),
                     expiration_seconds: spec.expiration_seconds,
                     is_bound_to_pod: &*spec.bound_object_ref.kind == "Pod",
-                    is_authored: !request.is_from_node(),
+                    is_authored: !request.user_info.username.starts_with("system:node:"),
                     ..RequestedToken::default()
                 });
             }
             Subject::Pod | Subject::Template | Subject::EphemeralContainers => {
-                let pod = request.pod().ok_or(path)?;
-                let spec = pod.spec.as_ref().ok_or_else(|| spec_path.clone())?;
+                let pod = request.pod().ok_or_else(|| path.to_string())?;
+                let spec = pod.spec.as_ref().ok_or_else(|| spec_path.to_string())?;
                 if subject == Subject::EphemeralContainers {
-                    review.add_new_ephemeral_containers(spec, &spec_path, existing_pod);
+                    let old = existing_pod.and_then(|pod| Some(&pod.spec.as_ref()?.0));
+                    review.add_new_containers(spec, &spec_path, old);
                 } else {
-                    let claim = object.spec.iter().find_map(|it| it.volume_claim_templates.first());
-                    review.add_pod(spec, spec_path, claim.map(|claim| &*claim.metadata.name));
+                    review.add_pod(spec, spec_path, object);
                 }
             }
         }
         Ok(review)
     }
 
-    fn add_pod(&mut self, spec: &'r Spec<'r>, path: FieldPath, claim: Option<&'r str>) {
+    fn add_pod(&mut self, spec: &'r Spec<'r>, path: FieldPath, object: &'r KubernetesObject<'r>) {
         for (i, volume) in spec.volumes.iter().enumerate() {
             self.add_volume(volume, &path.element("volumes", i));
         }
@@ -144,8 +136,14 @@ impl<'r> Review<'r> {
                 }
             }
         }
-        let injects_token = self.subject == Subject::Template && will_inject_token(spec);
-        // The API server takes a volume with such a name for its own.
+        // The API server mounts its token where no volume is mounted yet
+        // (`plugin/pkg/admission/serviceaccount`, `mountServiceAccountToken`), and takes a volume
+        // with such a name for its own.
+        let is_token = |mount: &Object<VolumeMount>| &*mount.mount_path == TOKEN_FOLDER;
+        let mut containers = spec.containers.iter().chain(&*spec.init_containers);
+        let injects_token = self.subject == Subject::Template
+            && spec.automount_service_account_token != Some(false)
+            && containers.any(|it| !it.volume_mounts.iter().any(is_token));
         if injects_token && !spec.volumes.iter().any(|it| it.name.starts_with(INJECTED_VOLUME)) {
             self.tokens.push(RequestedToken {
                 path: path.child("automountServiceAccountToken"),
@@ -155,13 +153,15 @@ impl<'r> Review<'r> {
                 ..RequestedToken::default()
             });
         }
+        let claims = object.spec.iter().flat_map(|spec| &*spec.volume_claim_templates);
+        let claim = claims.map(|claim| &*claim.metadata.name).next();
         self.pod = Some(PodReview { spec, path, mounts, claim, injects_token });
     }
 
     fn add_volume(&mut self, volume: &'r Volume<'r>, path: &FieldPath) {
         if let Some(files) = &volume.secret {
-            let path = || path.child("secret").child("secretName");
-            self.add_secret(&files.secret_name, path, Some((volume, files)));
+            let (path, name) = (path.child("secret").child("secretName"), &*files.secret_name);
+            self.secrets.push(SecretReference { path, name, files: Some((volume, files)) });
         }
         for (i, source) in volume.projected.sources.iter().enumerate() {
             let path = || path.child("projected").element("sources", i);
@@ -170,45 +170,30 @@ impl<'r> Review<'r> {
                 self.tokens.push(projected_token(token, path, Some(&volume.name)));
             }
             if let Some(files) = &source.secret {
-                let path = || path().child("secret").child("name");
-                self.add_secret(&files.name, path, Some((volume, files)));
+                let (path, name) = (path().child("secret").child("name"), &*files.name);
+                self.secrets.push(SecretReference { path, name, files: Some((volume, files)) });
             }
         }
     }
 
     fn add_environment(&mut self, container: &'r Container<'r>, path: &FieldPath) {
         for (i, variable) in container.env.iter().enumerate() {
-            if let Some(from) = &variable.value_from {
-                let path = || path.element("env", i).child("valueFrom").child("secretKeyRef");
-                self.add_secret(&from.secret_key_ref.name, || path().child("name"), None);
-            }
+            let Some(from) = &variable.value_from else { continue };
+            let Some(secret) = &from.secret_key_ref else { continue };
+            let path = path.element("env", i).child("valueFrom").child("secretKeyRef");
+            let (path, name) = (path.child("name"), &*secret.name);
+            self.secrets.push(SecretReference { path, name, files: None });
         }
         for (i, source) in container.env_from.iter().enumerate() {
-            let path = || path.element("envFrom", i).child("secretRef").child("name");
-            self.add_secret(&source.secret_ref.name, path, None);
-        }
-    }
-
-    fn add_secret(
-        &mut self,
-        name: &'r str,
-        path: impl FnOnce() -> FieldPath,
-        files: Option<(&'r Volume<'r>, &'r Files<'r>)>,
-    ) {
-        if !name.is_empty() {
-            self.secrets.push(SecretReference { path: path(), name, files });
+            let Some(secret) = &source.secret_ref else { continue };
+            let path = path.element("envFrom", i).child("secretRef").child("name");
+            self.secrets.push(SecretReference { path, name: &secret.name, files: None });
         }
     }
 
     /// Only containers that the Pod doesn't have yet count: the others can't change any more.
-    fn add_new_ephemeral_containers(
-        &mut self,
-        spec: &'r Spec<'r>,
-        path: &FieldPath,
-        existing_pod: Option<&KubernetesObject>,
-    ) {
-        let existing = existing_pod.and_then(|pod| pod.spec.as_ref());
-        let old = existing.iter().flat_map(|spec| spec.ephemeral_containers.iter());
+    fn add_new_containers(&mut self, spec: &'r Spec<'r>, path: &FieldPath, old: Option<&Spec>) {
+        let old = old.into_iter().flat_map(|spec| spec.ephemeral_containers.iter());
         let mut old_names = BTreeSet::new();
         old_names.extend(old.map(|container| &*container.name));
         for (i, container) in spec.ephemeral_containers.iter().enumerate() {
@@ -216,13 +201,6 @@ impl<'r> Review<'r> {
                 self.add_environment(container, &path.element("ephemeralContainers", i));
             }
         }
-    }
-}
-
-impl<'r> SecretReference<'r> {
-    /// The volume that consists of the Secret alone.
-    pub fn volume(&self) -> Option<(&'r Volume<'r>, &'r Files<'r>)> {
-        self.files.filter(|(_, files)| !files.secret_name.is_empty())
     }
 }
 
@@ -251,15 +229,4 @@ fn projected_token<'r>(
         is_presumed: false,
         volume,
     }
-}
-
-/// True when the API server will inject its token volume, unless the service account switches
-/// that off: some container has no mount where the token goes
-/// (`plugin/pkg/admission/serviceaccount`, `mountServiceAccountToken`).
-fn will_inject_token(spec: &Spec) -> bool {
-    let has_mount = |container: &Container| {
-        container.volume_mounts.iter().any(|mount| &*mount.mount_path == TOKEN_FOLDER)
-    };
-    let mut containers = spec.containers.iter().chain(spec.init_containers.iter());
-    spec.automount_service_account_token != Some(false) && containers.any(|it| !has_mount(it))
 }

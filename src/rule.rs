@@ -4,7 +4,7 @@ use crate::cluster::Secrets;
 use crate::field_path::FieldPath;
 use crate::patch::Patch;
 use crate::review::Review;
-use crate::settings::{Mode, Settings};
+use crate::settings::Settings;
 use derive_more::Display;
 
 /// A rule of the registry. Its name goes into the audit annotation `rules`.
@@ -58,15 +58,5 @@ impl Violation {
     pub fn notice(path: FieldPath, message: String) -> Self {
         let warnings = vec![format!("{path}: {message}")];
         Self { warnings, ..Self::new(path, message, Remedy::Notice) }
-    }
-
-    /// The same as a notice: for what follows only from the token volume that the API server will
-    /// inject into the Pods of a template. A template doesn't show it, and the service account may
-    /// switch it off.
-    pub fn presumed(self, mode: Mode) -> Self {
-        let is_admitted = matches!(self.remedy, Remedy::Patch(_) | Remedy::Warn);
-        let is_mutated = mode == Mode::Mutate && is_admitted;
-        let warnings = if is_mutated { self.warnings } else { vec![self.to_string()] };
-        Self { warnings, remedy: Remedy::Notice, ..self }
     }
 }

@@ -11,15 +11,16 @@
 //! where nothing is seen that it may break, or the settings say so. A group that is set is never
 //! replaced.
 
+use crate::decode::Object;
+use crate::field_path::FieldPath;
 use crate::message::name;
 use crate::objects::{DEFAULT_MODE, Volume};
-use crate::patch::{Patch, new_value};
+use crate::patch::new_value;
 use crate::review::{Mount, PodReview, Review};
 use crate::rule::{Context, Remedy, Rule, Violation};
 use crate::rules::legacy_token::converted_volumes;
 use crate::security_context::{common, is_windows, may_be_root, may_change_groups};
-use crate::settings::{CommonUser, FsGroup, GroupRule, Obstacle};
-use std::collections::BTreeSet;
+use crate::settings::{CommonUser, FsGroup, GroupRule, Mode, Obstacle};
 
 pub const RULE: Rule = Rule { name: "fs-group", check };
 
@@ -32,44 +33,43 @@ fn check(review: &Review, context: &Context) -> Vec<Violation> {
     if settings.rule == GroupRule::RunAsAny || is_windows(pod.spec) {
         return Vec::new();
     }
-    let token_volumes = token_volumes(review, pod, context);
-    let is_presumed = token_volumes.is_empty();
-    if is_presumed && !pod.injects_token {
+    let mut token_volumes: Vec<_> = review.tokens.iter().filter_map(|token| token.volume).collect();
+    token_volumes.extend(converted_volumes(review, context));
+    token_volumes.dedup();
+    if token_volumes.is_empty() && !pod.injects_token {
         return Vec::new();
     }
+    let path = pod.path.child("securityContext").child("fsGroup");
     let may_be_absent = || {
         settings.rule == GroupRule::MayRunAs
             || (settings.common_user == CommonUser::Accept
                 && common(pod.spec, |it| it.run_as_user).is_some())
     };
-    let violation = match pod.spec.security_context.fs_group {
-        Some(group) if settings.allows(group) => return Vec::new(),
-        Some(group) => not_allowed(group, pod, settings),
-        None if may_be_absent() => return Vec::new(),
-        None => missing(pod, &token_volumes, settings),
+    let mut violation = match pod.spec.security_context.fs_group {
+        Some(group) if !settings.allows(group) => {
+            let allowed: Vec<_> = settings.allowed().iter().map(|it| it.to_string()).collect();
+            let message = format!("Invalid value: {group}: must be in {}", allowed.join(", "));
+            Violation::new(path, message, Remedy::Reject)
+        }
+        None if !may_be_absent() => missing(path, pod, &token_volumes, settings),
+        _ => return Vec::new(),
     };
-    vec![if is_presumed { violation.presumed(context.settings.mode) } else { violation }]
+    // A template doesn't show the volume that the API server will inject into its Pods, and the
+    // service account may switch it off: what follows from that volume alone is a notice.
+    if token_volumes.is_empty() {
+        let is_admitted = matches!(violation.remedy, Remedy::Patch(_) | Remedy::Warn);
+        if context.settings.mode != Mode::Mutate || !is_admitted {
+            violation.warnings = vec![violation.to_string()];
+        }
+        violation.remedy = Remedy::Notice;
+    }
+    vec![violation]
 }
 
-/// The names of the volumes with a token, those among them that a mutation gives one.
-fn token_volumes<'r>(review: &Review<'r>, pod: &PodReview<'r>, context: &Context) -> Vec<&'r str> {
-    let mut converted = BTreeSet::new();
-    converted.extend(converted_volumes(review, context));
-    let has_token = |it: &&Volume| it.tokens().next().is_some() || converted.contains(&*it.name);
-    pod.spec.volumes.iter().map(|volume| &volume.0).filter(has_token).map(|it| &*it.name).collect()
-}
-
-fn not_allowed(group: i64, pod: &PodReview, settings: &FsGroup) -> Violation {
-    let allowed: Vec<_> = settings.allowed().iter().map(|range| range.to_string()).collect();
-    let message = format!("Invalid value: {group}: must be in {}", allowed.join(", "));
-    Violation::new(pod.path.child("securityContext").child("fsGroup"), message, Remedy::Reject)
-}
-
-fn missing(pod: &PodReview, token_volumes: &[&str], settings: &FsGroup) -> Violation {
-    let path = pod.path.child("securityContext").child("fsGroup");
+fn missing(path: FieldPath, pod: &PodReview, volumes: &[&str], settings: &FsGroup) -> Violation {
     let shared = common(pod.spec, |it| it.run_as_group).filter(|group| settings.allows(*group));
     let group = shared.unwrap_or(settings.default);
-    let holder = match token_volumes {
+    let holder = match volumes {
         [volume, ..] => format!("volume {volume:?}"),
         [] => "the volume that the API server injects".to_owned(),
     };
@@ -78,47 +78,42 @@ fn missing(pod: &PodReview, token_volumes: &[&str], settings: &FsGroup) -> Viola
          without it the token in {holder} is not limited to one group"
     );
     let persistent = persistent_volume(pod);
-    let root = root_container(pod, token_volumes);
-    let mut warnings = Vec::new();
-    for (obstacle, reason) in [
+    let root = root_container(pod, volumes);
+    let obstacles = [
         (settings.persistent_volumes, &persistent),
         (settings.private_files, &private_volume(pod)),
         (settings.root_containers, &root),
-    ] {
-        match (obstacle, reason) {
-            (Obstacle::Reject, Some(reason)) => {
-                let message = format!("{message}; it is not set for you, since {reason}");
-                return Violation::new(path, message, Remedy::Reject);
-            }
-            (Obstacle::Leave, Some(reason)) => {
-                warnings.push(format!("{path}: set it yourself; it is left out, since {reason}"));
-            }
-            _ => {}
-        }
+    ];
+    let reasons = |choice: Obstacle| {
+        obstacles.iter().filter_map(move |&(it, reason)| reason.as_ref().filter(|_| it == choice))
+    };
+    if let Some(reason) = reasons(Obstacle::Reject).next() {
+        let message = format!("{message}; it is not set for you, since {reason}");
+        return Violation::new(path, message, Remedy::Reject);
     }
+    let left_out = |it| format!("{path}: set it yourself; it is left out, since {it}");
+    let mut warnings: Vec<_> = reasons(Obstacle::Leave).map(left_out).collect();
     if !warnings.is_empty() {
         return Violation { warnings, ..Violation::new(path, message, Remedy::Warn) };
     }
     warnings.extend(root.map(|reason| {
         format!("{path}: set runAsUser, or the right group: it is set to {group}, but {reason}")
     }));
-    let remedy = Remedy::Patch(patches(pod, group, persistent.is_some()));
-    Violation { warnings, ..Violation::new(path, message, remedy) }
-}
-
-fn patches(pod: &PodReview, group: i64, has_persistent_volume: bool) -> Vec<Patch> {
-    let path = pod.path.child("securityContext");
-    let mut patches = vec![(path.child("fsGroup"), new_value(group))];
-    if has_persistent_volume && pod.spec.security_context.fs_group_change_policy.is_empty() {
-        patches.push((path.child("fsGroupChangePolicy"), new_value("OnRootMismatch")));
+    let mut patches = vec![(path.clone(), new_value(group))];
+    if persistent.is_some() && pod.spec.security_context.fs_group_change_policy.is_empty() {
+        let policy = path.parent().child("fsGroupChangePolicy");
+        patches.push((policy, new_value("OnRootMismatch")));
     }
-    patches
+    Violation { warnings, ..Violation::new(path, message, Remedy::Patch(patches)) }
 }
 
-/// What would happen to a volume whose files outlive a container.
+/// What would happen to a volume whose files outlive a container. The kubelet leaves read-only
+/// sources alone.
 fn persistent_volume(pod: &PodReview) -> Option<String> {
-    let mut volumes = pod.spec.volumes.iter();
-    let volume = volumes.find(|volume| volume.is_persistent()).map(|volume| &*volume.name);
+    let is_writable = |volume: &&Object<Volume>| {
+        volume.persistent.as_ref().is_some_and(|source| source.read_only != Some(true))
+    };
+    let volume = pod.spec.volumes.iter().find(is_writable).map(|volume| &*volume.name);
     let volume = name(volume.or(pod.claim)?);
     Some(format!(
         "it changes group and mode of the files on volume {volume}, which outlive a container"
@@ -149,15 +144,13 @@ fn private_volume(pod: &PodReview) -> Option<String> {
 /// (`pkg/volume/projected/projected.go`, `collectData`).
 fn root_container(pod: &PodReview, token_volumes: &[&str]) -> Option<String> {
     let is_like_token =
-        |it: &Volume| it.pod_certificate.is_some() || it.cluster_trust_bundle.is_some();
+        |it: &Object<Volume>| it.pod_certificate.is_some() || it.cluster_trust_bundle.is_some();
     let others = pod.spec.volumes.iter();
-    let others = others.filter(|it| it.projected.sources.iter().any(|it| is_like_token(it)));
+    let others = others.filter(|it| it.projected.sources.iter().any(is_like_token));
     let volumes = token_volumes.iter().copied().chain(others.map(|volume| &*volume.name));
-    let mounts = volumes.flat_map(|volume| pod.mounts_of(volume));
-    let with_token = mounts.map(|mount| mount.container);
+    let with_token = volumes.flat_map(|volume| pod.mounts_of(volume)).map(|mount| mount.container);
     let all = pod.spec.all_containers().filter(|_| pod.injects_token);
-    let mut containers = with_token.chain(all);
-    let container = containers.find(|it| may_change_groups(pod.spec, it))?;
+    let container = with_token.chain(all).find(|it| may_change_groups(pod.spec, it))?;
     let container = name(&container.name);
     Some(format!(
         "if container {container} starts as root and becomes another user, that user can't read the \

@@ -12,16 +12,15 @@
 //! same files, unless that would break it. The rest is rejected.
 
 use crate::cluster::TokenOwner;
-use crate::decode::Object;
 use crate::message::{name, of_account};
 use crate::mount::{is_never_updated, is_seen_as_token};
-use crate::objects::{DEFAULT_MODE, Files, KeyToPath, Volume, VolumeMount};
+use crate::objects::{DEFAULT_MODE, Volume, VolumeMount};
 use crate::patch::new_value;
 use crate::review::{Review, SecretReference};
 use crate::rule::{Context, Remedy, Rule, Violation};
 use crate::settings::{Detect, LegacyRule};
 use k8s_openapi::api::core::v1::{
-    self as core, ConfigMapProjection, DownwardAPIProjection, DownwardAPIVolumeFile,
+    ConfigMapProjection, DownwardAPIProjection, DownwardAPIVolumeFile, KeyToPath,
     ObjectFieldSelector, ProjectedVolumeSource, ServiceAccountTokenProjection, VolumeProjection,
 };
 
@@ -29,11 +28,6 @@ pub const RULE: Rule = Rule { name: "legacy-token", check };
 
 /// The characters of generated names (`staging/src/k8s.io/apimachinery/pkg/util/rand`).
 const RANDOM: &str = "bcdfghjklmnpqrstvwxz2456789";
-
-/// How many of them a generated name ends with, and how much of its base it keeps
-/// (`staging/src/k8s.io/apiserver/pkg/storage/names/generate.go`).
-const RANDOM_LENGTH: usize = 5;
-const LONGEST_BASE: usize = 58;
 
 /// The files of a token Secret; OpenShift's have the fourth.
 const FILES: [&str; 4] = ["token", "ca.crt", "namespace", "service-ca.crt"];
@@ -47,23 +41,29 @@ fn check_reference(
     review: &Review,
     context: &Context,
 ) -> Option<Violation> {
-    let path = secret.path.clone();
-    let owner = match token_owner(secret, review, context) {
+    let (path, secret_name) = (secret.path.clone(), secret.name);
+    let owner = match owner_of(secret, review, context) {
         Ok(owner) => owner?,
         Err(e) => {
-            let message = format!("Forbidden: Secret {:?} can't be looked up: {e}", secret.name);
+            let message = format!("Forbidden: Secret {secret_name:?} can't be looked up: {e}");
             return Some(Violation::new(path, message, Remedy::Error));
         }
     };
-    let message = message(secret, &owner, review);
+    let is_foreign = !owner.is_empty() && owner != review.service_account;
+    let message = format!(
+        "Forbidden: use a projected volume with a serviceAccountToken: Secret {secret_name:?} holds a \
+         token{}{} that never expires",
+        of_account(&owner),
+        if is_foreign { ", not the Pod's own," } else { "" }
+    );
     let Some(projected) = conversion(secret, &owner, review, context) else {
         return Some(Violation::new(path, message, Remedy::Reject));
     };
-    let seconds = lifetime(context);
     let warnings = vec![format!(
         "{path}: read the token again when it changes: in place of Secret {} there is a token of \
-         {seconds} seconds that the kubelet renews",
-        name(secret.name)
+         {} seconds that the kubelet renews",
+        name(secret_name),
+        lifetime(context)
     )];
     let source = path.parent();
     let replacement = (source.parent().child("projected"), new_value(projected));
@@ -71,31 +71,23 @@ fn check_reference(
     Some(Violation { warnings, ..Violation::new(path, message, remedy) })
 }
 
-fn message(secret: &SecretReference, owner: &str, review: &Review) -> String {
-    let is_foreign = !owner.is_empty() && owner != review.service_account;
-    let not_own = if is_foreign { ", not the Pod's own," } else { "" };
-    format!(
-        "Forbidden: use a projected volume with a serviceAccountToken: Secret {:?} holds a token{}\
-         {not_own} that never expires",
-        secret.name,
-        of_account(owner)
-    )
-}
-
 /// Whose token the Secret holds.
-fn token_owner(
+fn owner_of(
     secret: &SecretReference,
     review: &Review,
     context: &Context,
 ) -> Result<TokenOwner, String> {
-    let legacy_tokens = &context.settings.legacy_tokens;
-    match (legacy_tokens.rule, legacy_tokens.detect) {
-        (LegacyRule::Allow, _) => Ok(None),
-        (LegacyRule::Reject, Detect::Lookup) => context.secrets.look_up(secret.name),
-        (LegacyRule::Reject, Detect::Name) => {
+    let settings = &context.settings.legacy_tokens;
+    match settings.detect {
+        _ if settings.rule == LegacyRule::Allow || secret.name.is_empty() => Ok(None),
+        Detect::Lookup => context.secrets.look_up(secret.name),
+        Detect::Name => {
+            let is_mounted_as_token = || {
+                let (volume, files) = secret.files?;
+                mounts(volume, review).any(|it| is_seen_as_token(it, &files.items)).then_some("")
+            };
             let owner = owner_by_name(secret.name, review.service_account);
-            let unknown = || is_mounted_as_token(secret, review).then_some("");
-            Ok(owner.or_else(unknown).map(str::to_owned))
+            Ok(owner.or_else(is_mounted_as_token).map(str::to_owned))
         }
     }
 }
@@ -103,19 +95,15 @@ fn token_owner(
 /// The account in the name that Kubernetes gave to a Secret. What it cut of a long name is known
 /// only of the Pod's own account.
 fn owner_by_name<'n>(secret: &'n str, own: &'n str) -> Option<&'n str> {
-    let (base, random) = secret.split_at_checked(secret.len().checked_sub(RANDOM_LENGTH)?)?;
+    // A base of at most 58 characters and five random ones
+    // (`staging/src/k8s.io/apiserver/pkg/storage/names/generate.go`).
+    let (base, random) = secret.split_at_checked(secret.len().checked_sub(5)?)?;
     if !random.chars().all(|c| RANDOM.contains(c)) {
         return None;
     }
-    let is_cut = base.len() == LONGEST_BASE && format!("{own}-token-").starts_with(base);
+    let is_cut = base.len() == 58 && format!("{own}-token-").starts_with(base);
     let owner = if is_cut { own } else { base.strip_suffix("-token-")? };
     Some(owner).filter(|owner| !owner.is_empty())
-}
-
-fn is_mounted_as_token(secret: &SecretReference, review: &Review) -> bool {
-    secret.files.is_some_and(|(volume, files)| {
-        mounts(volume, review).any(|mount| is_seen_as_token(mount, &files.items))
-    })
 }
 
 fn mounts<'r>(volume: &Volume, review: &'r Review) -> impl Iterator<Item = &'r VolumeMount<'r>> {
@@ -129,33 +117,11 @@ pub(super) fn converted_volumes<'r>(
     context: &Context,
 ) -> impl Iterator<Item = &'r str> {
     review.secrets.iter().filter_map(move |secret| {
-        let (volume, _) = secret.volume()?;
-        let owner = token_owner(secret, review, context).ok()??;
+        let owner = owner_of(secret, review, context).ok()??;
         let projected = conversion(secret, &owner, review, context)?;
         let mut sources = projected.sources.iter().flatten();
-        sources.any(|source| source.service_account_token.is_some()).then_some(&*volume.name)
+        sources.any(|it| it.service_account_token.is_some()).then_some(&*secret.files?.0.name)
     })
-}
-
-/// The projected volume that comes in place of a volume with the owner's token; `None` where a
-/// mutation can't replace it.
-fn conversion(
-    secret: &SecretReference,
-    owner: &str,
-    review: &Review,
-    context: &Context,
-) -> Option<ProjectedVolumeSource> {
-    let (volume, source) = secret.volume()?;
-    let files = files(source)?;
-    // With subPath the container would never see the second token.
-    let is_never_updated = |file: &core::KeyToPath| {
-        file.key == "token" && mounts(volume, review).any(|it| is_never_updated(it, &file.path))
-    };
-    let is_own = !owner.is_empty() && owner == review.service_account;
-    if !is_own || files.iter().any(is_never_updated) {
-        return None;
-    }
-    projected(files, source.default_mode, lifetime(context))
 }
 
 /// The lifetime, in seconds, of the token that comes in place of a legacy one.
@@ -163,70 +129,69 @@ pub(super) fn lifetime(context: &Context) -> i64 {
     context.settings.lifetime_to_set(context.settings.maximum(""))
 }
 
-/// The files of a token Secret in the volume, with their modes; `None` when there are others among
-/// them.
-fn files(source: &Files) -> Option<Vec<core::KeyToPath>> {
-    let default_mode = source.default_mode.unwrap_or(DEFAULT_MODE);
-    let file = |key: &str, path: &str, mode: Option<i32>| {
-        let (key, path) = (key.to_owned(), path.to_owned());
-        core::KeyToPath { key, path, mode: mode.or(Some(default_mode)) }
-    };
-    if source.items.is_empty() {
-        return Some(FILES.map(|key| file(key, key, None)).into());
-    }
-    let items = source.items.iter();
-    let is_known = |it: &Object<KeyToPath>| FILES.contains(&&*it.key) && !it.path.is_empty();
-    items.map(|it| is_known(it).then(|| file(&it.key, &it.path, it.mode))).collect()
-}
-
-/// The projected volume with the same files and modes. A projected token has no mode of its own: it
-/// gets the volume's, so that this has to be the token's, and the other files say theirs.
-fn projected(
-    mut files: Vec<core::KeyToPath>,
-    default_mode: Option<i32>,
-    seconds: i64,
+/// The projected volume, with the same files and modes, that comes in place of a volume with the
+/// owner's token; `None` where a mutation can't replace it.
+fn conversion(
+    secret: &SecretReference,
+    owner: &str,
+    review: &Review,
+    context: &Context,
 ) -> Option<ProjectedVolumeSource> {
-    let old_mode = default_mode.unwrap_or(DEFAULT_MODE);
-    let mut token_modes = files.iter().filter(|file| file.key == "token").map(|file| file.mode);
-    let new_mode = token_modes.next().flatten().unwrap_or(old_mode);
-    if token_modes.any(|mode| mode != Some(new_mode)) {
+    let (volume, source) = secret.files.filter(|(_, source)| !source.secret_name.is_empty())?;
+    if owner.is_empty() || owner != review.service_account {
         return None;
     }
-    for file in &mut files {
-        file.mode = file.mode.filter(|mode| *mode != new_mode);
+    let old_mode = source.default_mode.unwrap_or(DEFAULT_MODE);
+    let items = source.items.iter();
+    let mut files: Vec<_> =
+        items.map(|it| (&*it.key, &*it.path, it.mode.unwrap_or(old_mode))).collect();
+    if files.is_empty() {
+        files.extend(FILES.map(|key| (key, key, old_mode)));
     }
-    let sources = Some(files.into_iter().map(|file| projection(file, seconds)).collect());
-    let default_mode = if new_mode == old_mode { default_mode } else { Some(new_mode) };
-    Some(ProjectedVolumeSource { default_mode, sources })
+    // A projected token has no mode of its own: it gets the volume's, and the other files say theirs.
+    let mut tokens = files.iter().filter(|(key, ..)| *key == "token");
+    let new_mode = tokens.clone().next().map_or(old_mode, |(.., mode)| *mode);
+    // With subPath the container would never see the second token.
+    let is_never_updated = |path| mounts(volume, review).any(|it| is_never_updated(it, path));
+    if tokens.any(|(_, path, mode)| *mode != new_mode || is_never_updated(path)) {
+        return None;
+    }
+    let seconds = lifetime(context);
+    let sources = files.into_iter().map(|(key, path, mode)| {
+        projected(key, path.to_owned(), (mode != new_mode).then_some(mode), seconds)
+    });
+    let default_mode = if new_mode == old_mode { source.default_mode } else { Some(new_mode) };
+    Some(ProjectedVolumeSource { default_mode, sources: Some(sources.collect::<Option<_>>()?) })
 }
 
-/// What shows a file of the Secret, as the API server's own volume does
+/// What shows a file of a token Secret, as the API server's own volume does
 /// (`plugin/pkg/admission/serviceaccount`, `TokenVolumeSource`).
-fn projection(file: core::KeyToPath, seconds: i64) -> VolumeProjection {
+fn projected(key: &str, path: String, mode: Option<i32>, seconds: i64) -> Option<VolumeProjection> {
     let mut projection = VolumeProjection::default();
-    let (name, optional) = match &*file.key {
-        "token" => {
-            let (audience, expiration_seconds, path) = (None, Some(seconds), file.path);
-            projection.service_account_token =
-                Some(ServiceAccountTokenProjection { audience, expiration_seconds, path });
-            return projection;
-        }
+    let (name, optional) = match key {
+        _ if path.is_empty() => return None,
+        "ca.crt" => ("kube-root-ca.crt", None),
+        // The ConfigMap exists on OpenShift only.
+        "service-ca.crt" => ("openshift-service-ca.crt", Some(true)),
         "namespace" => {
-            let field_ref = Some(ObjectFieldSelector {
-                api_version: Some("v1".to_owned()),
-                field_path: "metadata.namespace".to_owned(),
-            });
-            let core::KeyToPath { mode, path, .. } = file;
+            let field_path = "metadata.namespace".to_owned();
+            let field_ref =
+                Some(ObjectFieldSelector { api_version: Some("v1".to_owned()), field_path });
             let file = DownwardAPIVolumeFile { field_ref, mode, path, resource_field_ref: None };
             projection.downward_api = Some(DownwardAPIProjection { items: Some(vec![file]) });
-            return projection;
+            return Some(projection);
         }
-        // The ConfigMap exists on OpenShift only.
-        "service-ca.crt" => ("openshift-service-ca.crt".to_owned(), Some(true)),
-        _ => ("kube-root-ca.crt".to_owned(), None),
+        "token" => {
+            let (audience, expiration_seconds) = (None, Some(seconds));
+            let token = ServiceAccountTokenProjection { audience, expiration_seconds, path };
+            projection.service_account_token = Some(token);
+            return Some(projection);
+        }
+        _ => return None,
     };
-    projection.config_map = Some(ConfigMapProjection { name, optional, items: Some(vec![file]) });
-    projection
+    let items = Some(vec![KeyToPath { key: key.to_owned(), mode, path }]);
+    projection.config_map = Some(ConfigMapProjection { name: name.to_owned(), items, optional });
+    Some(projection)
 }
 
 #[cfg(test)]

@@ -105,8 +105,8 @@ pub(crate) mod tests {
         } });
         let payload = payload.to_string();
         let Payload { request, .. } = Payload::decode(&payload).unwrap();
-        let subject = request.subject().unwrap();
-        let account = request.service_account(subject, request.pod());
+        let subject = request.subject().unwrap().unwrap();
+        let account = request.service_account(subject, request.pod()).unwrap_or_default();
         let review = Review::new(subject, &request, None, &account).unwrap();
         let settings = Settings::read(&settings.to_string()).unwrap();
         let get_resource = |request: &_| Ok(to_raw_value(&cluster(request)?).unwrap());
@@ -174,7 +174,7 @@ pub(crate) mod tests {
                 "subResource": sub_resource, "operation": operation,
             } });
             let payload = payload.to_string();
-            Payload::decode(&payload).unwrap().request.subject()
+            Payload::decode(&payload).unwrap().request.subject().unwrap()
         };
         for (group, kind, sub_resource, operation, expected) in [
             ("", "Pod", "", "CREATE", Some(Subject::Pod)),
