@@ -1,18 +1,17 @@
 //! The path of a field in an object, as in apimachinery's `field.Path`: `spec.volumes[2].projected`.
 
+use derive_more::Deref;
 use std::fmt;
 
 /// A path, from the object. Paths are ordered as people read them: `volumes[2]` comes before
 /// `volumes[10]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Deref)]
 pub struct FieldPath(Vec<Segment>);
 
 /// One step of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Segment {
-    /// An element of a list.
     Index(usize),
-    /// A field of an object.
     Name(&'static str),
 }
 
@@ -28,12 +27,10 @@ impl FieldPath {
         Self(names.iter().map(|name| Segment::Name(name)).collect())
     }
 
-    /// The path of a field of the object at this path.
     pub fn child(&self, name: &'static str) -> Self {
         self.join(&[Segment::Name(name)])
     }
 
-    /// The path of an element of a list in the object at this path.
     pub fn element(&self, list: &'static str, index: usize) -> Self {
         self.join(&[Segment::Name(list), Segment::Index(index)])
     }
@@ -47,25 +44,14 @@ impl FieldPath {
     pub fn parent(&self) -> Self {
         Self(self.0[..self.0.len().saturating_sub(1)].to_vec())
     }
-
-    pub fn segments(&self) -> &[Segment] {
-        &self.0
-    }
 }
 
 impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("object");
-        }
-        for (i, segment) in self.0.iter().enumerate() {
-            match segment {
-                Segment::Index(index) => write!(f, "[{index}]")?,
-                Segment::Name(name) if i == 0 => f.write_str(name)?,
-                Segment::Name(name) => write!(f, ".{name}")?,
-            }
-        }
-        Ok(())
+        self.0.iter().enumerate().try_for_each(|(i, segment)| match segment {
+            Segment::Index(index) => write!(f, "[{index}]"),
+            Segment::Name(name) => write!(f, "{}{name}", if i == 0 { "" } else { "." }),
+        })
     }
 }
 
@@ -77,7 +63,7 @@ mod tests {
     fn paths_are_written_as_kubernetes_writes_them() {
         let volume = FieldPath::new(&["spec"]).element("volumes", 2);
         for (path, expected) in [
-            (FieldPath::default(), "object"),
+            (FieldPath::default(), ""),
             (volume.child("projected"), "spec.volumes[2].projected"),
             (volume.child("secret").parent(), "spec.volumes[2]"),
         ] {

@@ -17,26 +17,20 @@ pub fn new_value(value: impl Serialize) -> Option<Box<RawValue>> {
 }
 
 /// The value at a path in a JSON text, with patches, none of which is about a field inside of
-/// another one's. Their paths begin at the value.
-///
-/// # Errors
-/// When a path doesn't fit the value.
+/// another one's. Their paths begin at the value, and have to fit it.
 pub fn apply(
     json: &str,
     at: &FieldPath,
     mut patches: Vec<Patch>,
 ) -> serde_json::Result<Box<RawValue>> {
     for (path, _) in &mut patches {
-        *path = at.join(path.segments());
+        *path = at.join(path);
     }
     patches.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     let along = Along { patches: &patches, depth: 0 };
     let mut value = along.deserialize(&mut serde_json::Deserializer::from_str(json))?;
-    for segment in at.segments() {
-        let fields = match value {
-            Some(Patched::Object(Fields(fields))) => fields,
-            _ => Vec::new(),
-        };
+    for segment in at.iter() {
+        let fields = if let Some(Patched::Object(fields)) = value { fields } else { Vec::new() };
         value = fields.into_iter().find(|(name, _)| segment.is_name(name)).map(|(_, value)| value);
     }
     to_raw_value(&value.ok_or_else(|| Error::custom("there is nothing to patch"))?)
@@ -47,31 +41,25 @@ pub fn apply(
 #[serde(untagged)]
 enum Patched<'a> {
     Raw(&'a RawValue),
-    Object(Fields<'a>),
+    Object(#[serde(serialize_with = "as_map")] Vec<(Borrowed<'a>, Patched<'a>)>),
     List(Vec<Patched<'a>>),
 }
 
-struct Fields<'a>(Vec<(Borrowed<'a>, Patched<'a>)>);
-
-impl Serialize for Fields<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
-    }
+fn as_map<S: Serializer>(fields: &[(Borrowed, Patched)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(fields.iter().map(|(name, value)| (name, value)))
 }
 
 /// The patches of a value, sorted, and how many segments of their paths lead to the value: what
 /// decodes it as [`Patched`], or as `None` when it is removed.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Along<'a> {
     patches: &'a [Patch],
     depth: usize,
 }
 
 impl<'a> Along<'a> {
-    const NOTHING: Self = Self { patches: &[], depth: 0 };
-
     fn segment_of(self, patch: &Patch) -> Option<Segment> {
-        patch.0.segments().get(self.depth).copied()
+        patch.0.get(self.depth).copied()
     }
 
     /// The patches of each field or element.
@@ -93,7 +81,7 @@ impl<'de> DeserializeSeed<'de> for Along<'de> {
                 let value = patch.1.as_deref().map(Patched::Raw);
                 IgnoredAny::deserialize(deserializer).map(|_| value)
             }
-            _ => deserializer.deserialize_option(self),
+            _ => deserializer.deserialize_any(self),
         }
     }
 }
@@ -106,45 +94,35 @@ impl<'de> Visitor<'de> for Along<'de> {
     }
 
     /// `null` counts as an object without fields.
-    fn visit_none<E: Error>(self) -> Result<Self::Value, E> {
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
         self.visit_map(MapDeserializer::new(std::iter::empty::<((), ())>()))
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, value: D) -> Result<Self::Value, D::Error> {
-        match self.inside().next() {
-            Some((Segment::Index(_), _)) => value.deserialize_seq(self),
-            _ => value.deserialize_map(self),
-        }
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let (mut fields, mut inside) = (Vec::new(), self.inside().collect::<Vec<_>>());
         while let Some(name) = map.next_key::<Borrowed>()? {
             let patched = inside.iter().position(|(segment, _)| segment.is_name(&name));
-            let along = patched.map_or(Self::NOTHING, |i| inside.remove(i).1);
+            let along = patched.map(|i| inside.remove(i).1).unwrap_or_default();
             fields.extend(map.next_value_seed(along)?.map(|value| (name, value)));
         }
         for (segment, along) in inside {
-            let Segment::Name(name) = segment else {
-                return Err(A::Error::custom("an object has no elements"));
-            };
+            let Segment::Name(name) = segment else { return Err(Error::custom("it is no list")) };
             let value = along.deserialize(().into_deserializer())?;
             fields.extend(value.map(|value| (Borrowed(name.into()), value)));
         }
-        Ok(Some(Patched::Object(Fields(fields))))
+        Ok(Some(Patched::Object(fields)))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         let (mut elements, mut inside) = (Vec::new(), self.inside().peekable());
         loop {
             let next = inside.next_if(|(segment, _)| *segment == Segment::Index(elements.len()));
-            let along = next.map_or(Self::NOTHING, |(_, along)| along);
-            match list.next_element_seed(along)? {
+            match list.next_element_seed(next.map(|(_, along)| along).unwrap_or_default())? {
                 Some(Some(element)) => elements.push(element),
                 None if next.is_none() && inside.peek().is_none() => {
                     return Ok(Some(Patched::List(elements)));
                 }
-                _ => return Err(A::Error::custom("there is no such element to patch")),
+                _ => return Err(Error::custom("there is no such element to patch")),
             }
         }
     }

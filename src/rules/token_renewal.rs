@@ -11,8 +11,7 @@
 
 use crate::message::name;
 use crate::mount::is_never_updated;
-use crate::objects::Volume;
-use crate::review::{Mount, PodReview, Review};
+use crate::review::{PodReview, Review};
 use crate::rule::{Context, Rule, Violation};
 use crate::rules::legacy_token::{converted_volumes, lifetime};
 use crate::rules::token_lifetime::admitted_lifetime;
@@ -24,44 +23,38 @@ fn check(review: &Review, context: &Context) -> Vec<Violation> {
     let Some(pod) = &review.pod else { return Vec::new() };
     let mut notices = Vec::new();
     for volume in pod.spec.volumes.iter().filter(|volume| volume.tokens().next().is_some()) {
-        let mounts = pod.mounts_of(&volume.name).iter();
-        notices.extend(mounts.filter(|it| shows_old_token(it, volume)).map(never_renewed));
+        for mount in pod.mounts_of(&volume.name) {
+            let written = mount.as_written;
+            if volume.tokens().any(|token| is_never_updated(written, &token.path)) {
+                let field = if written.sub_path.is_empty() { "subPathExpr" } else { "subPath" };
+                let container = name(&mount.container.name);
+                let message = format!(
+                    "mount the whole volume: a file mounted with {field} never changes, so that the \
+                     token of container {container} isn't renewed and expires"
+                );
+                notices.push(Violation::notice(mount.path.child(field), message));
+            }
+        }
     }
     notices.extend(check_grace_period(review, pod, context));
     notices
 }
 
-fn shows_old_token(mount: &Mount, volume: &Volume) -> bool {
-    volume.tokens().any(|token| is_never_updated(mount.as_written, &token.path))
-}
-
-fn never_renewed(mount: &Mount) -> Violation {
-    let is_expression = mount.as_written.sub_path.is_empty();
-    let field = if is_expression { "subPathExpr" } else { "subPath" };
-    let message = format!(
-        "mount the whole volume: a file mounted with {field} never changes, so that the token of \
-         container {} isn't renewed and expires",
-        name(&mount.container.name)
-    );
-    Violation::notice(mount.path.child(field), message)
-}
-
 fn check_grace_period(review: &Review, pod: &PodReview, context: &Context) -> Option<Violation> {
     let grace_period = pod.spec.termination_grace_period_seconds?;
-    let tokens = review.tokens.iter();
-    let tokens = tokens.map(|it| (admitted_lifetime(it, context.settings), it.volume));
-    let is_mutated = context.settings.mode == Mode::Mutate;
-    let converted = is_mutated.then(|| converted_volumes(review, context)).into_iter().flatten();
+    let settings = context.settings;
+    let tokens = review.tokens.iter().map(|it| (admitted_lifetime(it, settings), it.volume));
+    let is_mutated = settings.mode == Mode::Mutate;
+    let converted = converted_volumes(review, context).filter(|_| is_mutated);
     let converted = converted.map(|volume| (lifetime(context), Some(volume)));
-    let (lifetime, volume) = tokens.chain(converted).min()?;
-    (grace_period > lifetime).then(|| {
-        let volume = volume.map_or(String::new(), |volume| format!(" of volume {}", name(volume)));
-        let message = format!(
-            "the token{volume} lives {lifetime} seconds and isn't renewed while the Pod terminates, \
-             which may take {grace_period} seconds"
-        );
-        Violation::notice(pod.path.child("terminationGracePeriodSeconds"), message)
-    })
+    let shortest = tokens.chain(converted).min();
+    let (lifetime, volume) = shortest.filter(|(lifetime, _)| grace_period > *lifetime)?;
+    let volume = volume.map_or(String::new(), |volume| format!(" of volume {}", name(volume)));
+    let message = format!(
+        "the token{volume} lives {lifetime} seconds and isn't renewed while the Pod terminates, which \
+         may take {grace_period} seconds"
+    );
+    Some(Violation::notice(pod.path.child("terminationGracePeriodSeconds"), message))
 }
 
 #[cfg(test)]
