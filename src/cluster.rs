@@ -5,7 +5,7 @@ use crate::objects::{KubernetesObject, SERVICE_ACCOUNT_NAME, TOKEN_SECRET};
 use kubewarden_policy_sdk::host_capabilities::kubernetes::{GetResourceRequest, get_resource};
 use serde_json::value::RawValue;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Gets an object's JSON, or says why not.
 pub type GetResource = fn(&GetResourceRequest) -> Result<Box<RawValue>, String>;
@@ -15,14 +15,11 @@ pub fn from_policy_server(request: &GetResourceRequest) -> Result<Box<RawValue>,
     get_resource(request).map_err(|e| e.to_string())
 }
 
-/// Whose token a Secret holds: an account's name, empty where it isn't known; `None` for no token.
-pub type TokenOwner = Option<String>;
-
 /// The Secrets of a namespace, each looked up at most once.
 pub struct Secrets<'c> {
     get_resource: GetResource,
     namespace: &'c str,
-    known: RefCell<BTreeMap<String, Result<TokenOwner, String>>>,
+    known: RefCell<BTreeMap<String, Result<Option<String>, String>>>,
 }
 
 impl<'c> Secrets<'c> {
@@ -30,23 +27,22 @@ impl<'c> Secrets<'c> {
         Self { get_resource, namespace, known: RefCell::default() }
     }
 
-    /// Asks the cluster whose token a Secret holds, none if it doesn't exist; or says why that
-    /// can't be known.
-    pub fn look_up(&self, name: &str) -> Result<TokenOwner, String> {
+    /// The account whose token a Secret holds, empty where that isn't known; `None` for a Secret
+    /// without a token, or that doesn't exist. Or why the cluster doesn't tell.
+    pub fn look_up(&self, name: &str) -> Result<Option<String>, String> {
         let mut known = self.known.borrow_mut();
         known.entry(name.to_owned()).or_insert_with(|| self.ask(name)).clone()
     }
 
-    fn ask(&self, name: &str) -> Result<TokenOwner, String> {
-        let mut fields = BTreeSet::new();
-        fields.extend(["metadata.annotations", "metadata.name", "type"].map(str::to_owned));
+    fn ask(&self, name: &str) -> Result<Option<String>, String> {
+        let fields = ["metadata.annotations", "metadata.name", "type"].map(str::to_owned);
         let request = GetResourceRequest {
             api_version: "v1".to_owned(),
             kind: "Secret".to_owned(),
             name: name.to_owned(),
             namespace: Some(self.namespace.to_owned()),
             disable_cache: false,
-            field_masks: Some(fields),
+            field_masks: Some(fields.into()),
         };
         // What policy-server says of an object that doesn't exist
         // (`crates/policy-evaluator/src/callback_handler/kubernetes/client.rs`, `get_resource`, in

@@ -26,15 +26,13 @@ pub fn is_seen_as_token(mount: &VolumeMount, items: &[Object<KeyToPath>]) -> boo
     let is_below = at.len() > folder.len() && at.starts_with(&folder);
     // A key has no slash in it, so that without items all files lie in the mount's own folder.
     let shows_any_name = items.is_empty() || is_unknown(mount);
-    let is_token = |file: &[&str]| {
-        let seen = format!("{}/{}", &*mount.mount_path, file.join("/"));
-        process_path(&seen).strip_prefix(&folder) == Some(&["token"])
-    };
+    let shown = shown_path(mount);
     let shows_token = |item: &Object<KeyToPath>| {
         let file = names(&item.path);
-        let shown = file.strip_prefix(&*shown_path(mount));
-        shown.is_some_and(is_token)
-            || (is_unknown(mount) && (0..file.len()).any(|i| is_token(&file[i..])))
+        (0..file.len()).filter(|i| is_unknown(mount) || file[..*i] == *shown).any(|i| {
+            let seen = format!("{}/{}", &*mount.mount_path, file[i..].join("/"));
+            process_path(&seen).strip_prefix(&folder) == Some(&["token"])
+        })
     };
     is_below || (shows_any_name && at == folder) || items.iter().any(shows_token)
 }

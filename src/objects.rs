@@ -4,10 +4,8 @@
 //! types share fields, one view serves them all.
 
 use crate::decode::{Object, OrDefault, Text};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-use serde_json::Value;
-use serde_json::value::RawValue;
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::{Value, value::RawValue};
 
 /// The type of a Secret that holds a service-account token.
 pub const TOKEN_SECRET: &str = "kubernetes.io/service-account-token";

@@ -41,9 +41,10 @@ fn decide(json: &str, payload: &Payload, get_resource: GetResource) -> Result<Re
     let settings = Settings::read(payload.settings.map_or("{}", |it| it.get()))
         .map_err(|e| format!("settings: Invalid value: {e}"))?;
     let mut settings = settings.for_namespace(&request.namespace);
-    let existing_pod = request.existing_pod();
+    let existing_pod =
+        request.existing_pod().map_err(|e| format!("oldObject: Invalid value: {e}"))?;
     let pod = existing_pod.as_deref().or(request.pod());
-    let account = request.service_account(subject, pod).unwrap_or_default();
+    let account = request.account(subject, pod).unwrap_or_default();
     if settings.exempts(&request.namespace, &account) {
         return Ok(Response::accept());
     }

@@ -116,18 +116,14 @@ impl<'a> AdmissionRequest<'a> {
     /// The Pod to which containers are added. What else a client writes of that Pod doesn't count: the
     /// API server drops it after mutating admission (`pkg/registry/core/pod/strategy.go`,
     /// `dropNonEphemeralContainerUpdates`).
-    pub fn existing_pod(&self) -> Option<Object<KubernetesObject<'a>>> {
-        let old = self.old_object.filter(|_| &*self.sub_resource == "ephemeralcontainers")?;
-        serde_json::from_str(old.get()).ok()
+    pub fn existing_pod(&self) -> serde_json::Result<Option<Object<KubernetesObject<'a>>>> {
+        let old = self.old_object.filter(|_| &*self.sub_resource == "ephemeralcontainers");
+        old.map(|old| serde_json::from_str(old.get())).transpose()
     }
 
     /// The service account that the request, with this Pod, is about
     /// (`plugin/pkg/admission/serviceaccount`, `DefaultServiceAccountName`).
-    pub fn service_account(
-        &self,
-        subject: Subject,
-        pod: Option<&KubernetesObject>,
-    ) -> Option<String> {
+    pub fn account(&self, subject: Subject, pod: Option<&KubernetesObject>) -> Option<String> {
         match subject {
             Subject::TokenRequest => Some(self.name.to_string()),
             Subject::Secret => self.object.as_ref()?.annotation(SERVICE_ACCOUNT_NAME),

@@ -7,8 +7,7 @@ use crate::rule::{Remedy, Violation};
 use crate::settings::Mode;
 use kubewarden_policy_sdk::logging::KubewardenDrain;
 use serde::Serialize;
-use serde_json::value::RawValue;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 use slog::{Drain, Logger, info, o};
 use std::collections::BTreeSet;
 
@@ -22,7 +21,8 @@ pub struct Response {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mutated_object: Option<Box<RawValue>>,
     /// For the API server's audit log: `opt-out`, the annotation with which the object took itself
-    /// out; `rules`, the names of the rules that are broken; `violations`, in full, one a line.
+    /// out; `rules`, the names of the rules that are broken, `lookup` where one couldn't be evaluated;
+    /// `violations`, in full, one a line.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub audit_annotations: Map<String, Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -61,13 +61,12 @@ impl Response {
                 _ => &[],
             };
             response.warnings.extend(warnings.iter().map(|text| warning(text)));
-            match violation.remedy {
-                Remedy::Notice => continue,
+            let rule = if matches!(violation.remedy, Remedy::Error) { "lookup" } else { rule };
+            match (mode, violation.remedy) {
+                (_, Remedy::Notice) => continue,
                 // A template is never mutated: this is fixed in each of its Pods.
-                Remedy::Patch(_) if mode == Mode::Mutate && subject == Subject::Template => {
-                    continue;
-                }
-                Remedy::Patch(more) if mode == Mode::Mutate && accepted => patches.extend(more),
+                (Mode::Mutate, Remedy::Patch(_)) if subject == Subject::Template => continue,
+                (Mode::Mutate, Remedy::Patch(more)) if accepted => patches.extend(more),
                 _ => {}
             }
             rules.insert(rule);

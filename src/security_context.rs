@@ -21,15 +21,12 @@ pub fn may_change_groups(spec: &Spec, container: &Container) -> bool {
 /// Whether the container keeps SETGID, which a runtime gives to every container that doesn't drop
 /// it. A capability that is dropped by its name is gone, even if it is added as well.
 fn has_setgid(own: &SecurityContext) -> bool {
-    let has = |list: &[Text], name| list.iter().any(|capability| is_capability(capability, name));
+    // Kubernetes' documents write SETGID; runtimes take CAP_SETGID and any case as well.
+    let has = |list: &[Text], name: &str| {
+        list.iter().any(|it| it.to_ascii_uppercase().trim_start_matches("CAP_") == name)
+    };
     let (add, drop) = (&own.capabilities.add, &own.capabilities.drop);
     !has(drop, "SETGID") && (!has(drop, "ALL") || has(add, "SETGID") || has(add, "ALL"))
-}
-
-/// Kubernetes' documents write SETGID; runtimes take CAP_SETGID and any case as well.
-fn is_capability(capability: &str, name: &str) -> bool {
-    let capability = capability.to_ascii_uppercase();
-    capability.strip_prefix("CAP_").unwrap_or(&capability) == name
 }
 
 /// What all containers of the Pod set in a field, such as their user or group; what an image says

@@ -218,6 +218,10 @@ fn only_the_existing_pod_takes_its_new_containers_out() {
             assert_eq!(ask(&request, &settings).accepted, accepted, "{name} of {object}");
         }
     }
+    let mut request = Captured::special("pod-update-ephemeral").request;
+    request["oldObject"]["spec"] = json!([]);
+    let response = ask(&request, &settings);
+    assert!(rejection(&response)[0].starts_with("oldObject: Invalid value: "), "{response:?}");
 }
 
 #[test]

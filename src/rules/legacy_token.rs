@@ -11,7 +11,6 @@
 //! Mutation: a volume with a token of the Pod's own account becomes a projected volume with the
 //! same files, unless that would break it. The rest is rejected.
 
-use crate::cluster::TokenOwner;
 use crate::message::{name, of_account};
 use crate::mount::{is_never_updated, is_seen_as_token};
 use crate::objects::{DEFAULT_MODE, Volume, VolumeMount};
@@ -71,12 +70,12 @@ fn check_reference(
     Some(Violation { warnings, ..Violation::new(path, message, remedy) })
 }
 
-/// Whose token the Secret holds.
+/// The account whose token the Secret holds, empty where that isn't known; `None` for no token.
 fn owner_of(
     secret: &SecretReference,
     review: &Review,
     context: &Context,
-) -> Result<TokenOwner, String> {
+) -> Result<Option<String>, String> {
     let settings = &context.settings.legacy_tokens;
     match settings.detect {
         _ if settings.rule == LegacyRule::Allow || secret.name.is_empty() => Ok(None),

@@ -1,8 +1,7 @@
 //! The registry of rules.
 
-use crate::field_path::FieldPath;
 use crate::review::Review;
-use crate::rule::{Context, Remedy, Rule, Violation};
+use crate::rule::{Context, Rule, Violation};
 use std::collections::BTreeMap;
 
 mod audience;
@@ -22,14 +21,12 @@ pub const RULES: &[Rule] = &[
     token_renewal::RULE,
 ];
 
-/// All violations, sorted by path, each with its rule's name, or `lookup` for a failed look-up.
+/// All violations, sorted by path, each with its rule's name.
 pub fn check(review: &Review, context: &Context) -> Vec<(&'static str, Violation)> {
-    let mut by_path: BTreeMap<FieldPath, Vec<_>> = BTreeMap::new();
+    let mut by_path: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for rule in RULES {
         for violation in (rule.check)(review, context) {
-            let is_error = matches!(violation.remedy, Remedy::Error);
-            let name = if is_error { "lookup" } else { rule.name };
-            by_path.entry(violation.path.clone()).or_default().push((name, violation));
+            by_path.entry(violation.path.clone()).or_default().push((rule.name, violation));
         }
     }
     by_path.into_values().flatten().collect()
@@ -106,7 +103,7 @@ pub(crate) mod tests {
         let payload = payload.to_string();
         let Payload { request, .. } = Payload::decode(&payload).unwrap();
         let subject = request.subject().unwrap().unwrap();
-        let account = request.service_account(subject, request.pod()).unwrap_or_default();
+        let account = request.account(subject, request.pod()).unwrap_or_default();
         let review = Review::new(subject, &request, None, &account).unwrap();
         let settings = Settings::read(&settings.to_string()).unwrap();
         let get_resource = |request: &_| Ok(to_raw_value(&cluster(request)?).unwrap());
