@@ -4,8 +4,7 @@ use crate::decode::Object;
 use crate::objects::{KubernetesObject, SERVICE_ACCOUNT_NAME, TOKEN_SECRET};
 use kubewarden_policy_sdk::host_capabilities::kubernetes::{GetResourceRequest, get_resource};
 use serde_json::value::RawValue;
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::{cell::RefCell, collections::BTreeMap};
 
 /// Gets an object's JSON, or says why not.
 pub type GetResource = fn(&GetResourceRequest) -> Result<Box<RawValue>, String>;

@@ -5,9 +5,7 @@ use derive_more::Deref;
 use serde::de::{Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
+use std::{borrow::Cow, fmt, marker::PhantomData};
 
 /// A value that is its type's default when it is absent or `null`, as for the API server.
 #[derive(Debug, Default, PartialEq, Deserialize, Deref)]

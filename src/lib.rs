@@ -20,7 +20,6 @@ mod policy;
 mod request;
 mod response;
 mod review;
-mod rule;
 mod rules;
 mod security_context;
 pub mod settings;

@@ -17,7 +17,6 @@ pub const SERVICE_ACCOUNT_NAME: &str = "kubernetes.io/service-account.name";
 pub const DEFAULT_MODE: i32 = 0o644;
 
 pub type List<T> = OrDefault<Vec<Object<T>>>;
-
 pub type Nested<T> = OrDefault<Object<T>>;
 
 /// On the heap, so that the views with such a field stay small.
@@ -191,13 +190,6 @@ pub struct Volume<'a> {
     #[serde(alias = "portworxVolume", alias = "quobyte", alias = "rbd", alias = "scaleIO")]
     #[serde(alias = "storageos", alias = "vsphereVolume")]
     pub persistent: Boxed<Files<'a>>,
-}
-
-impl<'a> Volume<'a> {
-    pub fn tokens(&self) -> impl Iterator<Item = &ServiceAccountToken<'a>> {
-        let sources = self.projected.sources.iter();
-        sources.filter_map(|source| Some(&source.service_account_token.as_ref()?.0))
-    }
 }
 
 /// What becomes files: `SecretVolumeSource`, `ConfigMapVolumeSource`, `DownwardAPIVolumeSource`,

@@ -16,19 +16,16 @@ pub fn new_value(value: impl Serialize) -> Option<Box<RawValue>> {
     to_raw_value(&value).ok()
 }
 
-/// The value at a path in a JSON text, with patches, none of which is about a field inside of
-/// another one's. Their paths begin at the value, and have to fit it.
-pub fn apply(
-    json: &str,
-    at: &FieldPath,
-    mut patches: Vec<Patch>,
-) -> serde_json::Result<Box<RawValue>> {
+/// The object of a payload, with patches, none of which is about a field inside of another one's.
+/// Their paths have to fit it.
+pub fn apply(payload: &str, mut patches: Vec<Patch>) -> serde_json::Result<Box<RawValue>> {
+    let at = FieldPath::new(&["request", "object"]);
     for (path, _) in &mut patches {
         *path = at.join(path);
     }
     patches.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     let along = Along { patches: &patches, depth: 0 };
-    let mut value = along.deserialize(&mut serde_json::Deserializer::from_str(json))?;
+    let mut value = along.deserialize(&mut serde_json::Deserializer::from_str(payload))?;
     for segment in at.iter() {
         let fields = if let Some(Patched::Object(fields)) = value { fields } else { Vec::new() };
         value = fields.into_iter().find(|(name, _)| segment.is_name(name)).map(|(_, value)| value);
@@ -143,7 +140,7 @@ mod tests {
 
     fn apply_to<const N: usize>(object: &str, patches: [Patch; N]) -> serde_json::Result<String> {
         let payload = format!(r#"{{"x":[1],"request":{{"object":{object},"y":{{}}}},"z":1}}"#);
-        let patched = apply(&payload, &path(&["request", "object"]), patches.into())?;
+        let patched = apply(&payload, patches.into())?;
         Ok(patched.get().to_owned())
     }
 

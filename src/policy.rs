@@ -7,11 +7,9 @@ use crate::patch;
 use crate::request::{AdmissionRequest, Payload, Subject};
 use crate::response::Response;
 use crate::review::Review;
-use crate::rule::Context;
-use crate::rules;
+use crate::rules::{self, Context};
 use crate::settings::{Mode, Settings};
 use serde_json::Value;
-use std::fmt::Display;
 use wapc_guest::CallResult;
 
 pub fn validate(payload: &[u8], get_resource: GetResource) -> CallResult {
@@ -41,9 +39,8 @@ fn decide(json: &str, payload: &Payload, get_resource: GetResource) -> Result<Re
     let settings = Settings::read(payload.settings.map_or("{}", |it| it.get()))
         .map_err(|e| format!("settings: Invalid value: {e}"))?;
     let mut settings = settings.for_namespace(&request.namespace);
-    let existing_pod =
-        request.existing_pod().map_err(|e| format!("oldObject: Invalid value: {e}"))?;
-    let pod = existing_pod.as_deref().or(request.pod());
+    let old_pod = request.old_pod().map_err(|e| format!("oldObject: Invalid value: {e}"))?;
+    let pod = old_pod.as_deref().or(request.pod());
     let account = request.account(subject, pod).unwrap_or_default();
     if settings.exempts(&request.namespace, &account) {
         return Ok(Response::accept());
@@ -55,7 +52,7 @@ fn decide(json: &str, payload: &Payload, get_resource: GetResource) -> Result<Re
         let path = FieldPath::new(request.pod_path()).child("metadata").child("annotations");
         let text = format!("{path}[{key}]: is \"true\", so that tokens are not checked");
         let mut response = Response { warnings: vec![warning(&text)], ..Response::accept() };
-        response.annotate("opt-out", key.clone());
+        response.audit_annotations.insert("opt-out", key.clone());
         return Ok(response);
     }
     if request.is_audit() {
@@ -63,7 +60,7 @@ fn decide(json: &str, payload: &Payload, get_resource: GetResource) -> Result<Re
         settings.mode = Mode::Reject;
     }
     let review =
-        Review::new(subject, request, existing_pod.as_deref(), &account).map_err(missing)?;
+        Review::new(subject, request, old_pod.as_deref(), &account).map_err(|it| missing(&it))?;
     let secrets = Secrets::new(get_resource, &request.namespace);
     let violations = rules::check(&review, &Context { settings: &settings, secrets: &secrets });
     if violations.is_empty() || is_left_alone(json, request, subject) {
@@ -71,13 +68,13 @@ fn decide(json: &str, payload: &Payload, get_resource: GetResource) -> Result<Re
     }
     let (mut response, patches) = Response::new(settings.mode, subject, violations);
     if !patches.is_empty() {
-        let object = patch::apply(json, &FieldPath::new(&["request", "object"]), patches);
+        let object = patch::apply(json, patches);
         response.mutated_object = Some(object.map_err(|e| format!("object: Internal error: {e}"))?);
     }
     Ok(response)
 }
 
-fn missing(path: impl Display) -> String {
+fn missing(path: &str) -> String {
     format!("{path}: Required value: there is nothing to look at without it")
 }
 
@@ -86,9 +83,7 @@ fn missing(path: impl Display) -> String {
 /// rules are about: a rejection would keep old objects from being scaled, labelled and deleted.
 fn is_left_alone(json: &str, request: &AdmissionRequest, subject: Subject) -> bool {
     let path = match (subject, request.pod()) {
-        (Subject::Pod, Some(pod)) => {
-            return pod.annotation("kubernetes.io/config.mirror").is_some();
-        }
+        (Subject::Pod, Some(it)) => return it.annotation("kubernetes.io/config.mirror").is_some(),
         (Subject::Template, _) => request.pod_path(),
         (Subject::CsiDriver, _) => &["spec", "tokenRequests"],
         _ => return false,

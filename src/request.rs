@@ -116,7 +116,7 @@ impl<'a> AdmissionRequest<'a> {
     /// The Pod to which containers are added. What else a client writes of that Pod doesn't count: the
     /// API server drops it after mutating admission (`pkg/registry/core/pod/strategy.go`,
     /// `dropNonEphemeralContainerUpdates`).
-    pub fn existing_pod(&self) -> serde_json::Result<Option<Object<KubernetesObject<'a>>>> {
+    pub fn old_pod(&self) -> serde_json::Result<Option<Object<KubernetesObject<'a>>>> {
         let old = self.old_object.filter(|_| &*self.sub_resource == "ephemeralcontainers");
         old.map(|old| serde_json::from_str(old.get())).transpose()
     }

@@ -3,13 +3,13 @@
 use crate::message::warning;
 use crate::patch::Patch;
 use crate::request::{AdmissionRequest, Subject};
-use crate::rule::{Remedy, Violation};
+use crate::rules::{Remedy, Violation};
 use crate::settings::Mode;
 use kubewarden_policy_sdk::logging::KubewardenDrain;
 use serde::Serialize;
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::value::RawValue;
 use slog::{Drain, Logger, info, o};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The SDK's `ValidationResponse`, with the object as text: as the SDK's `serde_json::Value` all
 /// of it would be decoded and written.
@@ -23,8 +23,8 @@ pub struct Response {
     /// For the API server's audit log: `opt-out`, the annotation with which the object took itself
     /// out; `rules`, the names of the rules that are broken, `lookup` where one couldn't be evaluated;
     /// `violations`, in full, one a line.
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    pub audit_annotations: Map<String, Value>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub audit_annotations: BTreeMap<&'static str, String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -37,8 +37,9 @@ impl Response {
     /// Rejects, in every mode, what can't be decoded.
     pub fn decode_error(message: String) -> Self {
         let mut response = Self { message: Some(message.clone()), ..Self::default() };
-        response.annotate("rules", "decode".to_owned());
-        response.annotate("violations", message);
+        response
+            .audit_annotations
+            .extend([("rules", "decode".to_owned()), ("violations", message)]);
         response
     }
 
@@ -75,14 +76,10 @@ impl Response {
         if !lines.is_empty() {
             let violations = lines.join("\n");
             response.message = (!accepted).then(|| violations.clone());
-            response.annotate("rules", rules.into_iter().collect::<Vec<_>>().join(","));
-            response.annotate("violations", violations);
+            let rules = rules.into_iter().collect::<Vec<_>>().join(",");
+            response.audit_annotations.extend([("rules", rules), ("violations", violations)]);
         }
         (response, patches)
-    }
-
-    pub fn annotate(&mut self, key: &str, value: String) {
-        self.audit_annotations.insert(key.to_owned(), value.into());
     }
 
     /// Writes a structured line into policy-server's log, unless the request is plainly accepted.
@@ -100,7 +97,7 @@ impl Response {
             logger, "{}", message;
             "kind" => &*request.kind.kind, "operation" => &*request.operation,
             "namespace" => &*request.namespace, "name" => &*request.name,
-            "violations" => violations.as_str(),
+            "violations" => &**violations,
         );
     }
 }

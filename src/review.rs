@@ -77,7 +77,7 @@ impl<'r> Review<'r> {
     pub fn new(
         subject: Subject,
         request: &'r AdmissionRequest<'r>,
-        existing_pod: Option<&KubernetesObject>,
+        old_pod: Option<&KubernetesObject>,
         service_account: &'r str,
     ) -> Result<Self, String> {
         let object = request.object.as_ref().ok_or("object")?;
@@ -110,7 +110,7 @@ impl<'r> Review<'r> {
                 let pod = request.pod().ok_or_else(|| path.to_string())?;
                 let spec = pod.spec.as_ref().ok_or_else(|| spec_path.to_string())?;
                 if subject == Subject::EphemeralContainers {
-                    let old = existing_pod.and_then(|pod| Some(&pod.spec.as_ref()?.0));
+                    let old = old_pod.and_then(|pod| Some(&pod.spec.as_ref()?.0));
                     review.add_new_containers(spec, &spec_path, old);
                 } else {
                     review.add_pod(spec, spec_path, object);

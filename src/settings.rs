@@ -10,8 +10,7 @@ use kubewarden_policy_sdk::settings::Validatable;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use smart_default::SmartDefault;
-use std::collections::BTreeSet;
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 use wildmatch::WildMatchPattern;
 
 /// The groups that the API server takes (`staging/src/k8s.io/apimachinery/pkg/util/validation`,
@@ -191,9 +190,10 @@ impl Settings {
         entry.map_or(self.max_expiration_seconds, |entry| entry.max_expiration_seconds)
     }
 
-    /// The lifetime, in seconds, that a mutation sets for a maximum: never the one that the API
+    /// The lifetime, in seconds, that a mutation sets: the maximum, but never the one that the API
     /// server would extend, whatever the settings say about it.
-    pub fn lifetime_to_set(&self, maximum: i64) -> i64 {
+    pub fn lifetime_to_set(&self, audience: &str) -> i64 {
+        let maximum = self.maximum(audience);
         if maximum == EXTENDED_LIFETIME { maximum - 1 } else { maximum }
     }
 
@@ -328,14 +328,9 @@ impl FsGroup {
     fn check(&self, require: Require) {
         for (i, range) in self.ranges.iter().enumerate() {
             let path = format_args!("fsGroup.ranges[{i}]");
-            for (field, group) in [("min", range.min), ("max", range.max)] {
-                let problem =
-                    format_args!("{path}.{field}: Invalid value: {group}: must be in {}", GROUPS.0);
-                require(FsGroup::default().allows(group), problem);
-            }
-            let problem = "min must not exceed max";
-            let problem = format_args!("{path}: Invalid value: {}: {problem}", range.0);
-            require(range.min <= range.max, problem);
+            let is_valid = 0 <= range.min && range.min <= range.max && range.max <= GROUPS.max;
+            let form = format_args!("must be in {}, min not above max", GROUPS.0);
+            require(is_valid, format_args!("{path}: Invalid value: {}: {form}", range.0));
         }
         let default = self.default;
         let problem =
@@ -562,11 +557,11 @@ mod tests {
             ),
             (
                 r#"{"fsGroup": {"ranges": [{"min": 9, "max": 1}, {"min": 5, "max": 5}], "default": 5}}"#,
-                "fsGroup.ranges[0]: Invalid value: 9-1: min must not exceed max",
+                "fsGroup.ranges[0]: Invalid value: 9-1: must be in 0-2147483647, min not above max",
             ),
             (
                 r#"{"fsGroup": {"ranges": [{"min": -1, "max": 2147483648}]}}"#,
-                "fsGroup.ranges[0].min: Invalid value: -1: must be in 0-2147483647; fsGroup.ranges[0].max: Invalid value: 2147483648: must be in 0-2147483647",
+                "fsGroup.ranges[0]: Invalid value: -1-2147483648: must be in 0-2147483647, min not above max",
             ),
             (
                 r#"{"fsGroup": {"ranges": [{"min": 1000, "max": 2000}]}}"#,

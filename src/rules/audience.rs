@@ -11,7 +11,7 @@
 
 use crate::request::Subject;
 use crate::review::Review;
-use crate::rule::{Context, Remedy, Rule, Violation};
+use crate::rules::{Context, Remedy, Rule, Violation};
 
 pub const RULE: Rule = Rule { name: "audience", check };
 

@@ -17,15 +17,12 @@ use crate::message::name;
 use crate::objects::{DEFAULT_MODE, Volume};
 use crate::patch::new_value;
 use crate::review::{Mount, PodReview, Review};
-use crate::rule::{Context, Remedy, Rule, Violation};
 use crate::rules::legacy_token::converted_volumes;
+use crate::rules::{Context, Remedy, Rule, Violation};
 use crate::security_context::{common, is_windows, may_be_root, may_change_groups};
 use crate::settings::{CommonUser, FsGroup, GroupRule, Mode, Obstacle};
 
 pub const RULE: Rule = Rule { name: "fs-group", check };
-
-/// What a file's mode has that its group may read.
-const GROUP_READ: i32 = 0o040;
 
 fn check(review: &Review, context: &Context) -> Vec<Violation> {
     let settings = &context.settings.fs_group;
@@ -165,7 +162,7 @@ fn has_private_file(volume: &Volume, default_mode: Option<i32>) -> bool {
     if projected.sources.iter().any(|source| has_private_file(source, projected.default_mode)) {
         return true;
     }
-    let is_private = |mode: Option<i32>| mode.unwrap_or(DEFAULT_MODE) & GROUP_READ == 0;
+    let is_private = |mode: Option<i32>| mode.unwrap_or(DEFAULT_MODE) & 0o040 == 0;
     let sources = [&volume.secret, &volume.config_map, &volume.downward_api];
     let Some(files) = sources.into_iter().flatten().next() else {
         // A token, a certificate, or what a later Kubernetes has.

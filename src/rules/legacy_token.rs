@@ -16,7 +16,7 @@ use crate::mount::{is_never_updated, is_seen_as_token};
 use crate::objects::{DEFAULT_MODE, Volume, VolumeMount};
 use crate::patch::new_value;
 use crate::review::{Review, SecretReference};
-use crate::rule::{Context, Remedy, Rule, Violation};
+use crate::rules::{Context, Remedy, Rule, Violation};
 use crate::settings::{Detect, LegacyRule};
 use k8s_openapi::api::core::v1::{
     ConfigMapProjection, DownwardAPIProjection, DownwardAPIVolumeFile, KeyToPath,
@@ -27,9 +27,6 @@ pub const RULE: Rule = Rule { name: "legacy-token", check };
 
 /// The characters of generated names (`staging/src/k8s.io/apimachinery/pkg/util/rand`).
 const RANDOM: &str = "bcdfghjklmnpqrstvwxz2456789";
-
-/// The files of a token Secret; OpenShift's have the fourth.
-const FILES: [&str; 4] = ["token", "ca.crt", "namespace", "service-ca.crt"];
 
 fn check(review: &Review, context: &Context) -> Vec<Violation> {
     review.secrets.iter().filter_map(|secret| check_reference(secret, review, context)).collect()
@@ -62,7 +59,7 @@ fn check_reference(
         "{path}: read the token again when it changes: in place of Secret {} there is a token of \
          {} seconds that the kubelet renews",
         name(secret_name),
-        lifetime(context)
+        context.settings.lifetime_to_set("")
     )];
     let source = path.parent();
     let replacement = (source.parent().child("projected"), new_value(projected));
@@ -123,11 +120,6 @@ pub(super) fn converted_volumes<'r>(
     })
 }
 
-/// The lifetime, in seconds, of the token that comes in place of a legacy one.
-pub(super) fn lifetime(context: &Context) -> i64 {
-    context.settings.lifetime_to_set(context.settings.maximum(""))
-}
-
 /// The projected volume, with the same files and modes, that comes in place of a volume with the
 /// owner's token; `None` where a mutation can't replace it.
 fn conversion(
@@ -145,7 +137,9 @@ fn conversion(
     let mut files: Vec<_> =
         items.map(|it| (&*it.key, &*it.path, it.mode.unwrap_or(old_mode))).collect();
     if files.is_empty() {
-        files.extend(FILES.map(|key| (key, key, old_mode)));
+        // OpenShift's Secrets have the fourth.
+        let all = ["token", "ca.crt", "namespace", "service-ca.crt"];
+        files.extend(all.map(|key| (key, key, old_mode)));
     }
     // A projected token has no mode of its own: it gets the volume's, and the other files say theirs.
     let mut tokens = files.iter().filter(|(key, ..)| *key == "token");
@@ -155,7 +149,7 @@ fn conversion(
     if tokens.any(|(_, path, mode)| *mode != new_mode || is_never_updated(path)) {
         return None;
     }
-    let seconds = lifetime(context);
+    let seconds = context.settings.lifetime_to_set("");
     let sources = files.into_iter().map(|(key, path, mode)| {
         projected(key, path.to_owned(), (mode != new_mode).then_some(mode), seconds)
     });

@@ -11,7 +11,7 @@ use crate::field_path::FieldPath;
 use crate::message::of_account;
 use crate::objects::TOKEN_SECRET;
 use crate::review::Review;
-use crate::rule::{Context, Remedy, Rule, Violation};
+use crate::rules::{Context, Remedy, Rule, Violation};
 use crate::settings::LegacyRule;
 
 pub const RULE: Rule = Rule { name: "legacy-token-secret", check };

@@ -16,7 +16,7 @@ use crate::message::name;
 use crate::patch::new_value;
 use crate::request::Subject;
 use crate::review::{EXTENDED_LIFETIME, RequestedToken, Review};
-use crate::rule::{Context, Remedy, Rule, Violation};
+use crate::rules::{Context, Remedy, Rule, Violation};
 use crate::settings::{Mode, Settings};
 
 pub const RULE: Rule = Rule { name: "token-lifetime", check };
@@ -67,7 +67,7 @@ fn check_token(token: &RequestedToken, subject: Subject, settings: &Settings) ->
         Some(_) => format!("Invalid value: {asked}: {detail}"),
         None => format!("Required value: {detail}, and is {DEFAULT} seconds when absent"),
     };
-    let lifetime = settings.lifetime_to_set(maximum);
+    let lifetime = settings.lifetime_to_set(audience);
     let limit = limit(name(audience));
     let warning =
         format!("{path}: {asked} seconds are lowered to {lifetime}; the maximum is {limit}");
@@ -91,10 +91,10 @@ fn effective_lifetime(token: &RequestedToken, settings: &Settings) -> i64 {
 
 /// How long, in seconds, the token will live once the request is admitted.
 pub(super) fn admitted_lifetime(token: &RequestedToken, settings: &Settings) -> i64 {
-    let (_, maximum) = strictest(token, settings);
+    let (audience, maximum) = strictest(token, settings);
     let lifetime = effective_lifetime(token, settings);
     let is_lowered = settings.mode == Mode::Mutate && lifetime > maximum;
-    if is_lowered { settings.lifetime_to_set(maximum) } else { lifetime }
+    if is_lowered { settings.lifetime_to_set(audience) } else { lifetime }
 }
 
 /// Of several audiences the one with the lowest maximum, and that; the API server's has no name.

@@ -12,9 +12,9 @@
 use crate::message::name;
 use crate::mount::is_never_updated;
 use crate::review::{PodReview, Review};
-use crate::rule::{Context, Rule, Violation};
-use crate::rules::legacy_token::{converted_volumes, lifetime};
+use crate::rules::legacy_token::converted_volumes;
 use crate::rules::token_lifetime::admitted_lifetime;
+use crate::rules::{Context, Rule, Violation};
 use crate::settings::Mode;
 
 pub const RULE: Rule = Rule { name: "token-renewal", check };
@@ -22,10 +22,12 @@ pub const RULE: Rule = Rule { name: "token-renewal", check };
 fn check(review: &Review, context: &Context) -> Vec<Violation> {
     let Some(pod) = &review.pod else { return Vec::new() };
     let mut notices = Vec::new();
-    for volume in pod.spec.volumes.iter().filter(|volume| volume.tokens().next().is_some()) {
+    for volume in pod.spec.volumes.iter().filter(|it| !it.projected.sources.is_empty()) {
+        let sources = volume.projected.sources.iter();
+        let tokens = sources.filter_map(|source| source.service_account_token.as_ref());
         for mount in pod.mounts_of(&volume.name) {
             let written = mount.as_written;
-            if volume.tokens().any(|token| is_never_updated(written, &token.path)) {
+            if tokens.clone().any(|token| is_never_updated(written, &token.path)) {
                 let field = if written.sub_path.is_empty() { "subPathExpr" } else { "subPath" };
                 let container = name(&mount.container.name);
                 let message = format!(
@@ -46,7 +48,7 @@ fn check_grace_period(review: &Review, pod: &PodReview, context: &Context) -> Op
     let tokens = review.tokens.iter().map(|it| (admitted_lifetime(it, settings), it.volume));
     let is_mutated = settings.mode == Mode::Mutate;
     let converted = converted_volumes(review, context).filter(|_| is_mutated);
-    let converted = converted.map(|volume| (lifetime(context), Some(volume)));
+    let converted = converted.map(|volume| (settings.lifetime_to_set(""), Some(volume)));
     let shortest = tokens.chain(converted).min();
     let (lifetime, volume) = shortest.filter(|(lifetime, _)| grace_period > *lifetime)?;
     let volume = volume.map_or(String::new(), |volume| format!(" of volume {}", name(volume)));
