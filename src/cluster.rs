@@ -54,9 +54,7 @@ impl<'c> Secrets<'c> {
         let secret = serde_json::from_str(json.get()).map_err(|e| e.to_string())?;
         let Object::<KubernetesObject>(secret) = secret;
         match &*secret.secret_type {
-            _ if &*secret.metadata.name != name => {
-                Err(format!("the answer is not about Secret {name:?}"))
-            }
+            _ if &*secret.metadata.name != name => Err(format!("the answer isn't about {name:?}")),
             "" => Err("the answer has no type".to_owned()),
             TOKEN_SECRET => Ok(Some(secret.annotation(SERVICE_ACCOUNT_NAME).unwrap_or_default())),
             _ => Ok(None),
@@ -105,7 +103,7 @@ mod tests {
             ("missing", Ok(None)),
             ("other-missing", Err("Cannot find v1/Secret named 'other' inside of …")),
             ("no-type", Err("the answer has no type")),
-            ("other", Err("the answer is not about Secret \"other\"")),
+            ("other", Err("the answer isn't about \"other\"")),
             ("list", Err("invalid type: sequence, expected an object at line 1 column 0")),
             ("forbidden", Err("not allowed")),
         ] {

@@ -5,8 +5,7 @@
 //! [`review`] lists what there is to look at, each of the [`rules`] reports violations, and
 //! [`response`] makes an answer of them. [`policy`] calls these in turn.
 
-use kubewarden_policy_sdk::protocol_version_guest;
-use kubewarden_policy_sdk::settings::SettingsValidationResponse;
+use kubewarden_policy_sdk::{protocol_version_guest, settings::SettingsValidationResponse};
 use wapc_guest::{CallResult, register_function};
 
 mod cluster;

@@ -4,9 +4,8 @@
 use crate::decode::Object;
 use crate::field_path::FieldPath;
 use crate::mount::TOKEN_FOLDER;
-use crate::objects::{
-    Container, Files, KubernetesObject, ServiceAccountToken, Spec, Volume, VolumeMount,
-};
+use crate::objects::{Container, Files, KubernetesObject, ServiceAccountToken, Spec};
+use crate::objects::{Volume, VolumeMount};
 use crate::request::{AdmissionRequest, Subject};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +25,7 @@ pub struct Review<'r> {
     /// The Pod, or the template; `None` when only some containers of a Pod count.
     pub pod: Option<PodReview<'r>>,
     pub tokens: Vec<RequestedToken<'r>>,
-    pub secrets: Vec<SecretReference<'r>>,
+    pub secrets: Vec<SecretRef<'r>>,
 }
 
 pub struct PodReview<'r> {
@@ -53,6 +52,7 @@ pub struct RequestedToken<'r> {
     pub path: FieldPath,
     /// Whom the token is for; the API server when there is none.
     pub audiences: Vec<&'r str>,
+    /// Seconds; `None` for the API server's default of 3600.
     pub expiration_seconds: Option<i64>,
     /// True for a token that ends with a Pod. Only such a token is extended
     /// (`pkg/registry/core/serviceaccount/storage/token.go`, `Create`).
@@ -65,7 +65,7 @@ pub struct RequestedToken<'r> {
     pub volume: Option<&'r str>,
 }
 
-pub struct SecretReference<'r> {
+pub struct SecretRef<'r> {
     pub path: FieldPath,
     pub name: &'r str,
     /// The volume in which its keys are files, and which of them; `None` for the environment.
@@ -161,7 +161,7 @@ impl<'r> Review<'r> {
     fn add_volume(&mut self, volume: &'r Volume<'r>, path: &FieldPath) {
         if let Some(files) = &volume.secret {
             let (path, name) = (path.child("secret").child("secretName"), &*files.secret_name);
-            self.secrets.push(SecretReference { path, name, files: Some((volume, files)) });
+            self.secrets.push(SecretRef { path, name, files: Some((volume, files)) });
         }
         for (i, source) in volume.projected.sources.iter().enumerate() {
             let path = || path.child("projected").element("sources", i);
@@ -171,7 +171,7 @@ impl<'r> Review<'r> {
             }
             if let Some(files) = &source.secret {
                 let (path, name) = (path().child("secret").child("name"), &*files.name);
-                self.secrets.push(SecretReference { path, name, files: Some((volume, files)) });
+                self.secrets.push(SecretRef { path, name, files: Some((volume, files)) });
             }
         }
     }
@@ -182,12 +182,12 @@ impl<'r> Review<'r> {
             let Some(secret) = &from.secret_key_ref else { continue };
             let path = path.element("env", i).child("valueFrom").child("secretKeyRef");
             let (path, name) = (path.child("name"), &*secret.name);
-            self.secrets.push(SecretReference { path, name, files: None });
+            self.secrets.push(SecretRef { path, name, files: None });
         }
         for (i, source) in container.env_from.iter().enumerate() {
             let Some(secret) = &source.secret_ref else { continue };
             let path = path.element("envFrom", i).child("secretRef").child("name");
-            self.secrets.push(SecretReference { path, name: &secret.name, files: None });
+            self.secrets.push(SecretRef { path, name: &secret.name, files: None });
         }
     }
 

@@ -50,12 +50,8 @@ pub fn is_windows(spec: &Spec) -> bool {
 }
 
 /// A container's own value of a field, or else the Pod's.
-fn effective<T>(
-    spec: &Spec,
-    container: &Container,
-    field: fn(&SecurityContext) -> Option<T>,
-) -> Option<T> {
-    field(&container.security_context).or_else(|| field(&spec.security_context))
+fn effective<T>(spec: &Spec, it: &Container, get: fn(&SecurityContext) -> Option<T>) -> Option<T> {
+    get(&it.security_context).or_else(|| get(&spec.security_context))
 }
 
 #[cfg(test)]

@@ -30,11 +30,13 @@ pub struct Settings {
     #[default = 3600]
     pub max_expiration_seconds: i64,
     pub audiences: Vec<Object<AudienceMaximum>>,
+    /// `None` for any.
     pub allowed_audiences: Option<Vec<String>>,
     pub api_server: Object<ApiServer>,
     pub legacy_tokens: Object<LegacyTokens>,
     pub fs_group: Object<FsGroup>,
     pub exempt_namespaces: Vec<String>,
+    /// Patterns of `namespace/name`.
     pub exempt_service_accounts: Vec<String>,
     pub opt_out_annotation: Option<String>,
     pub overrides: Vec<Object<Override>>,
@@ -49,6 +51,7 @@ pub enum Mode {
     Warn,
 }
 
+/// A maximum, in seconds, for the audiences that match a pattern. The first match wins.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AudienceMaximum {
@@ -130,6 +133,7 @@ pub struct GroupRange {
     pub max: i64,
 }
 
+/// Other settings for the namespaces that match one of the patterns. The first match wins.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Override {
@@ -252,11 +256,7 @@ fn any(patterns: &[impl AsRef<str>], text: &str) -> bool {
 impl Validatable for Settings {
     fn validate(&self) -> Result<(), String> {
         let mut problems = Vec::new();
-        self.check(&mut |is_met, problem| {
-            if !is_met {
-                problems.push(problem.to_string());
-            }
-        });
+        self.check(&mut |is_met, problem| problems.extend((!is_met).then(|| problem.to_string())));
         if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
     }
 }
@@ -278,11 +278,10 @@ impl Settings {
         check_patterns(format_args!("allowedAudiences"), allowed, require);
         check_patterns(format_args!("apiServer.audiences"), &self.api_server.audiences, require);
         check_patterns(format_args!("exemptNamespaces"), &self.exempt_namespaces, require);
-        for (i, account) in self.exempt_service_accounts.iter().enumerate() {
-            let parts: Vec<_> = account.split('/').collect();
+        for (i, it) in self.exempt_service_accounts.iter().enumerate() {
+            let parts: Vec<_> = it.split('/').collect();
             let form = "must be of the form namespace/name";
-            let problem =
-                format_args!("exemptServiceAccounts[{i}]: Invalid value: {account:?}: {form}");
+            let problem = format_args!("exemptServiceAccounts[{i}]: Invalid value: {it:?}: {form}");
             require(parts.len() == 2 && !parts.contains(&""), problem);
         }
         for (i, it) in self.overrides.iter().enumerate() {
@@ -332,10 +331,9 @@ impl FsGroup {
             let form = format_args!("must be in {}, min not above max", GROUPS.0);
             require(is_valid, format_args!("{path}: Invalid value: {}: {form}", range.0));
         }
-        let default = self.default;
-        let problem =
-            format_args!("fsGroup.default: Invalid value: {default}: must be in fsGroup.ranges");
-        require(self.rule != GroupRule::MustRunAs || self.allows(default), problem);
+        let (group, form) = (self.default, "must be in fsGroup.ranges");
+        let problem = format_args!("fsGroup.default: Invalid value: {group}: {form}");
+        require(self.rule != GroupRule::MustRunAs || self.allows(group), problem);
     }
 }
 

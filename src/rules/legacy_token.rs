@@ -15,7 +15,7 @@ use crate::message::{name, of_account};
 use crate::mount::{is_never_updated, is_seen_as_token};
 use crate::objects::{DEFAULT_MODE, Volume, VolumeMount};
 use crate::patch::new_value;
-use crate::review::{Review, SecretReference};
+use crate::review::{Review, SecretRef};
 use crate::rules::{Context, Remedy, Rule, Violation};
 use crate::settings::{Detect, LegacyRule};
 use k8s_openapi::api::core::v1::{
@@ -32,13 +32,9 @@ fn check(review: &Review, context: &Context) -> Vec<Violation> {
     review.secrets.iter().filter_map(|secret| check_reference(secret, review, context)).collect()
 }
 
-fn check_reference(
-    secret: &SecretReference,
-    review: &Review,
-    context: &Context,
-) -> Option<Violation> {
+fn check_reference(secret: &SecretRef, review: &Review, context: &Context) -> Option<Violation> {
     let (path, secret_name) = (secret.path.clone(), secret.name);
-    let owner = match owner_of(secret, review, context) {
+    let owner = match owner(secret, review, context) {
         Ok(owner) => owner?,
         Err(e) => {
             let message = format!("Forbidden: Secret {secret_name:?} can't be looked up: {e}");
@@ -68,11 +64,7 @@ fn check_reference(
 }
 
 /// The account whose token the Secret holds, empty where that isn't known; `None` for no token.
-fn owner_of(
-    secret: &SecretReference,
-    review: &Review,
-    context: &Context,
-) -> Result<Option<String>, String> {
+fn owner(secret: &SecretRef, review: &Review, context: &Context) -> Result<Option<String>, String> {
     let settings = &context.settings.legacy_tokens;
     match settings.detect {
         _ if settings.rule == LegacyRule::Allow || secret.name.is_empty() => Ok(None),
@@ -108,22 +100,20 @@ fn mounts<'r>(volume: &Volume, review: &'r Review) -> impl Iterator<Item = &'r V
 }
 
 /// The names of the volumes that a mutation gives a token.
-pub(super) fn converted_volumes<'r>(
-    review: &Review<'r>,
-    context: &Context,
-) -> impl Iterator<Item = &'r str> {
-    review.secrets.iter().filter_map(move |secret| {
-        let owner = owner_of(secret, review, context).ok()??;
+pub(super) fn converted_volumes<'r>(review: &Review<'r>, context: &Context) -> Vec<&'r str> {
+    let converted = |secret: &SecretRef<'r>| {
+        let owner = owner(secret, review, context).ok()??;
         let projected = conversion(secret, &owner, review, context)?;
         let mut sources = projected.sources.iter().flatten();
         sources.any(|it| it.service_account_token.is_some()).then_some(&*secret.files?.0.name)
-    })
+    };
+    review.secrets.iter().filter_map(converted).collect()
 }
 
 /// The projected volume, with the same files and modes, that comes in place of a volume with the
 /// owner's token; `None` where a mutation can't replace it.
 fn conversion(
-    secret: &SecretReference,
+    secret: &SecretRef,
     owner: &str,
     review: &Review,
     context: &Context,
@@ -133,9 +123,8 @@ fn conversion(
         return None;
     }
     let old_mode = source.default_mode.unwrap_or(DEFAULT_MODE);
-    let items = source.items.iter();
-    let mut files: Vec<_> =
-        items.map(|it| (&*it.key, &*it.path, it.mode.unwrap_or(old_mode))).collect();
+    let items = source.items.iter().map(|it| (&*it.key, &*it.path, it.mode.unwrap_or(old_mode)));
+    let mut files: Vec<_> = items.collect();
     if files.is_empty() {
         // OpenShift's Secrets have the fourth.
         let all = ["token", "ca.crt", "namespace", "service-ca.crt"];

@@ -41,13 +41,10 @@ fn check_token(token: &RequestedToken, subject: Subject, settings: &Settings) ->
     }
     let asked = token.expiration_seconds.unwrap_or(DEFAULT);
     let if_own = if is_own(token, settings) { "" } else { " if the audience is its own" };
-    let extension = if effective == asked {
-        String::new()
-    } else {
-        format!(
-            ": the API server extends exactly {asked} seconds to one year ({YEAR} seconds){if_own}"
-        )
-    };
+    let year = format!(
+        ": the API server extends exactly {asked} seconds to one year ({YEAR} seconds){if_own}"
+    );
+    let extension = if effective == asked { "" } else { &year };
     if token.is_presumed {
         let message = format!(
             "Required value: set it to false and mount a token of {maximum} seconds at most; the Pods \
@@ -69,9 +66,8 @@ fn check_token(token: &RequestedToken, subject: Subject, settings: &Settings) ->
     };
     let lifetime = settings.lifetime_to_set(audience);
     let limit = limit(name(audience));
-    let warning =
-        format!("{path}: {asked} seconds are lowered to {lifetime}; the maximum is {limit}");
-    let warnings = if token.is_authored { vec![warning] } else { Vec::new() };
+    let text = format!("{path}: {asked} seconds are lowered to {lifetime}; the maximum is {limit}");
+    let warnings = if token.is_authored { vec![text] } else { Vec::new() };
     let remedy = match subject {
         Subject::CsiDriver => Remedy::Reject,
         _ => Remedy::Patch(vec![(path.clone(), new_value(lifetime))]),
