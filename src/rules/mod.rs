@@ -221,6 +221,14 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn each_rule_has_its_row_in_the_readme() {
+        let readme = include_str!("../../README.md");
+        for rule in RULES {
+            assert!(readme.contains(&format!("\n| `{}` | ", rule.name)), "{}", rule.name);
+        }
+    }
+
+    #[test]
     fn each_subject_is_told_from_the_others() {
         let with = |group: &str, kind: &str, sub_resource: &str, operation: &str| {
             let payload = json!({ "request": {
