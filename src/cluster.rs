@@ -51,8 +51,8 @@ impl<'c> Secrets<'c> {
             Err(error) if error.contains(&not_found) => return Ok(None),
             json => json?,
         };
-        let secret = serde_json::from_str(json.get()).map_err(|e| e.to_string())?;
-        let Object::<KubernetesObject>(secret) = secret;
+        let secret: Object<KubernetesObject> =
+            serde_json::from_str(json.get()).map_err(|e| e.to_string())?;
         match &*secret.secret_type {
             _ if &*secret.metadata.name != name => Err(format!("the answer isn't about {name:?}")),
             "" => Err("the answer has no type".to_owned()),

@@ -82,14 +82,14 @@ fn path_at(json: &str, end: usize) -> Option<String> {
                 *index = index.map(|index| index + 1);
             }
             b'"' => {
-                let text = serde_json::Deserializer::from_str(&json[at - 1..]);
-                let text: &RawValue = text.into_iter().next()?.ok()?;
+                let rest = serde_json::Deserializer::from_str(&json[at - 1..]);
+                let text: &RawValue = rest.into_iter().next()?.ok()?;
                 at += text.get().len() - 1;
                 if json[at..].trim_start().starts_with(':') {
                     path.last_mut()?.0 = serde_json::from_str(text.get()).ok()?;
                 }
             }
-            _ => drop(path.pop()),
+            _ => drop(path.pop()), // } or ]
         }
     }
     let steps = path.into_iter().map(|(key, index)| match index {

@@ -22,7 +22,6 @@ impl Segment {
 }
 
 impl FieldPath {
-    /// The path of a field by the names that lead to it.
     pub fn new(names: &[&'static str]) -> Self {
         Self(names.iter().map(|name| Segment::Name(name)).collect())
     }
@@ -35,7 +34,6 @@ impl FieldPath {
         self.join(&[Segment::Name(list), Segment::Index(index)])
     }
 
-    /// The path of what is at a path from here.
     pub fn join(&self, path: &[Segment]) -> Self {
         Self([&*self.0, path].concat())
     }

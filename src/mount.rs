@@ -29,6 +29,7 @@ pub fn is_seen_as_token(mount: &VolumeMount, items: &[Object<KeyToPath>]) -> boo
     let shown = shown_path(mount);
     let shows_token = |item: &Object<KeyToPath>| {
         let file = names(&item.path);
+        // The mount leaves out file[..i] and shows the rest.
         (0..file.len()).filter(|i| is_unknown(mount) || file[..*i] == *shown).any(|i| {
             let seen = format!("{}/{}", &*mount.mount_path, file[i..].join("/"));
             process_path(&seen).strip_prefix(&folder) == Some(&["token"])

@@ -18,7 +18,6 @@ pub const DEFAULT_MODE: i32 = 0o644;
 
 pub type List<T> = OrDefault<Vec<Object<T>>>;
 pub type Nested<T> = OrDefault<Object<T>>;
-
 /// On the heap, so that the views with such a field stay small.
 pub type Boxed<T> = Option<Box<Object<T>>>;
 
@@ -223,6 +222,7 @@ pub struct KeyToPath<'a> {
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub struct ServiceAccountToken<'a> {
     pub audience: Text<'a>,
+    /// Seconds; 3600 when absent.
     pub expiration_seconds: Option<i64>,
     pub path: Text<'a>,
 }

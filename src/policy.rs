@@ -13,7 +13,7 @@ use serde_json::Value;
 use wapc_guest::CallResult;
 
 pub fn validate(payload: &[u8], get_resource: GetResource) -> CallResult {
-    // What isn't UTF-8 isn't JSON either.
+    // policy-server sends UTF-8. What isn't is rejected, as an empty payload would be.
     let json = std::str::from_utf8(payload).unwrap_or_default();
     let payload = Payload::decode(json);
     let response = match &payload {

@@ -110,6 +110,7 @@ pub enum GroupRule {
     RunAsAny,
 }
 
+/// Whether a Pod needs an fsGroup if all its containers set one user, to whom the token is given.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub enum CommonUser {
     #[default]
@@ -117,6 +118,7 @@ pub enum CommonUser {
     Accept,
 }
 
+/// What to do for a Pod that needs an fsGroup and may break with one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub enum Obstacle {
     #[default]
@@ -181,7 +183,8 @@ impl Settings {
         let own = &self.api_server.audiences;
         if audience.is_empty() && !own.is_empty() {
             let named = self.audiences.iter().map(|it| &it.audience).filter(|it| any(own, it));
-            return own.iter().chain(named).map(|it| self.maximum(it)).min().unwrap_or_default();
+            let maxima = own.iter().chain(named).map(|it| self.maximum(it));
+            return maxima.min().unwrap_or(self.max_expiration_seconds);
         }
         let is_for = |pattern: &str| match audience {
             "" => {
@@ -194,10 +197,9 @@ impl Settings {
         entry.map_or(self.max_expiration_seconds, |entry| entry.max_expiration_seconds)
     }
 
-    /// The lifetime, in seconds, that a mutation sets: the maximum, but never the one that the API
+    /// The lifetime, in seconds, that a mutation sets for a maximum: never the one that the API
     /// server would extend, whatever the settings say about it.
-    pub fn lifetime_to_set(&self, audience: &str) -> i64 {
-        let maximum = self.maximum(audience);
+    pub fn lifetime_to_set(&self, maximum: i64) -> i64 {
         if maximum == EXTENDED_LIFETIME { maximum - 1 } else { maximum }
     }
 
@@ -209,7 +211,7 @@ impl Settings {
             || (self.api_server.audiences.is_empty() && any(&USUAL_AUDIENCES, audience))
     }
 
-    /// True for what the policy leaves alone. What is in no namespace is in none of these.
+    /// True for what the policy leaves alone: nothing without a namespace. No name has a slash in it.
     pub fn exempts(&self, namespace: &str, account: &str) -> bool {
         let name = format!("{namespace}/{account}");
         let is_named = || !account.is_empty() && any(&self.exempt_service_accounts, &name);

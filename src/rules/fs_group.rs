@@ -14,7 +14,7 @@
 use crate::decode::Object;
 use crate::field_path::FieldPath;
 use crate::message::name;
-use crate::objects::{DEFAULT_MODE, Volume};
+use crate::objects::{DEFAULT_MODE, Files, Volume};
 use crate::patch::new_value;
 use crate::review::{Mount, PodReview, Review};
 use crate::rules::legacy_token::converted_volumes;
@@ -81,9 +81,8 @@ fn missing(path: FieldPath, pod: &PodReview, volumes: &[&str], settings: &FsGrou
         (settings.private_files, &private_volume(pod)),
         (settings.root_containers, &root),
     ];
-    let reasons = |choice: Obstacle| {
-        obstacles.iter().filter_map(move |&(it, reason)| reason.as_ref().filter(|_| it == choice))
-    };
+    let reasons =
+        |choice| obstacles.iter().filter(move |it| it.0 == choice).filter_map(|it| it.1.as_ref());
     if let Some(reason) = reasons(Obstacle::Reject).next() {
         let message = format!("{message}; it is not set for you, since {reason}");
         return Violation::new(path, message, Remedy::Reject);
@@ -107,11 +106,10 @@ fn missing(path: FieldPath, pod: &PodReview, volumes: &[&str], settings: &FsGrou
 /// What would happen to a volume whose files outlive a container. The kubelet leaves read-only
 /// sources alone.
 fn persistent_volume(pod: &PodReview) -> Option<String> {
-    let is_writable = |volume: &&Object<Volume>| {
-        volume.persistent.as_ref().is_some_and(|source| source.read_only != Some(true))
-    };
-    let volume = pod.spec.volumes.iter().find(is_writable).map(|volume| &*volume.name);
-    let volume = name(volume.or(pod.claim)?);
+    let is_writable = |it: &Object<Files>| it.read_only != Some(true);
+    let mut volumes = pod.spec.volumes.iter();
+    let volume = volumes.find(|it| it.persistent.as_deref().is_some_and(is_writable));
+    let volume = name(volume.map(|it| &*it.name).or(pod.claim)?);
     Some(format!(
         "it changes group and mode of the files on volume {volume}, which outlive a container"
     ))
@@ -162,6 +160,7 @@ fn has_private_file(volume: &Volume, default_mode: Option<i32>) -> bool {
     if projected.sources.iter().any(|source| has_private_file(source, projected.default_mode)) {
         return true;
     }
+    // Its group may not read it.
     let is_private = |mode: Option<i32>| mode.unwrap_or(DEFAULT_MODE) & 0o040 == 0;
     let sources = [&volume.secret, &volume.config_map, &volume.downward_api];
     let Some(files) = sources.into_iter().flatten().next() else {

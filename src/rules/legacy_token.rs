@@ -48,17 +48,17 @@ fn check_reference(secret: &SecretRef, review: &Review, context: &Context) -> Op
         of_account(&owner),
         if is_foreign { ", not the Pod's own," } else { "" }
     );
-    let Some(projected) = conversion(secret, &owner, review, context) else {
+    let Some(volume_source) = conversion(secret, &owner, review, context) else {
         return Some(Violation::new(path, message, Remedy::Reject));
     };
     let warnings = vec![format!(
         "{path}: read the token again when it changes: in place of Secret {} there is a token of \
          {} seconds that the kubelet renews",
         name(secret_name),
-        context.settings.lifetime_to_set("")
+        context.settings.lifetime_to_set(context.settings.maximum(""))
     )];
     let source = path.parent();
-    let replacement = (source.parent().child("projected"), new_value(projected));
+    let replacement = (source.parent().child("projected"), new_value(volume_source));
     let remedy = Remedy::Patch(vec![replacement, (source, None)]);
     Some(Violation { warnings, ..Violation::new(path, message, remedy) })
 }
@@ -70,12 +70,12 @@ fn owner(secret: &SecretRef, review: &Review, context: &Context) -> Result<Optio
         _ if settings.rule == LegacyRule::Allow || secret.name.is_empty() => Ok(None),
         Detect::Lookup => context.secrets.look_up(secret.name),
         Detect::Name => {
-            let is_mounted_as_token = || {
+            let unknown_owner = || {
                 let (volume, files) = secret.files?;
                 mounts(volume, review).any(|it| is_seen_as_token(it, &files.items)).then_some("")
             };
             let owner = owner_by_name(secret.name, review.service_account);
-            Ok(owner.or_else(is_mounted_as_token).map(str::to_owned))
+            Ok(owner.or_else(unknown_owner).map(str::to_owned))
         }
     }
 }
@@ -103,8 +103,8 @@ fn mounts<'r>(volume: &Volume, review: &'r Review) -> impl Iterator<Item = &'r V
 pub(super) fn converted_volumes<'r>(review: &Review<'r>, context: &Context) -> Vec<&'r str> {
     let converted = |secret: &SecretRef<'r>| {
         let owner = owner(secret, review, context).ok()??;
-        let projected = conversion(secret, &owner, review, context)?;
-        let mut sources = projected.sources.iter().flatten();
+        let volume_source = conversion(secret, &owner, review, context)?;
+        let mut sources = volume_source.sources.iter().flatten();
         sources.any(|it| it.service_account_token.is_some()).then_some(&*secret.files?.0.name)
     };
     review.secrets.iter().filter_map(converted).collect()
@@ -138,7 +138,7 @@ fn conversion(
     if tokens.any(|(_, path, mode)| *mode != new_mode || is_never_updated(path)) {
         return None;
     }
-    let seconds = context.settings.lifetime_to_set("");
+    let seconds = context.settings.lifetime_to_set(context.settings.maximum(""));
     let sources = files.into_iter().map(|(key, path, mode)| {
         projected(key, path.to_owned(), (mode != new_mode).then_some(mode), seconds)
     });
@@ -147,7 +147,7 @@ fn conversion(
 }
 
 /// What shows a file of a token Secret, as the API server's own volume does
-/// (`plugin/pkg/admission/serviceaccount`, `TokenVolumeSource`).
+/// (`plugin/pkg/admission/serviceaccount`, `TokenVolumeSource`); `None` for another key, or no path.
 fn projected(key: &str, path: String, mode: Option<i32>, seconds: i64) -> Option<VolumeProjection> {
     let mut projection = VolumeProjection::default();
     let (name, optional) = match key {

@@ -41,10 +41,10 @@ fn check_token(token: &RequestedToken, subject: Subject, settings: &Settings) ->
     }
     let asked = token.expiration_seconds.unwrap_or(DEFAULT);
     let if_own = if is_own(token, settings) { "" } else { " if the audience is its own" };
-    let year = format!(
+    let extended = format!(
         ": the API server extends exactly {asked} seconds to one year ({YEAR} seconds){if_own}"
     );
-    let extension = if effective == asked { "" } else { &year };
+    let extension = if effective == asked { "" } else { &extended };
     if token.is_presumed {
         let message = format!(
             "Required value: set it to false and mount a token of {maximum} seconds at most; the Pods \
@@ -64,9 +64,9 @@ fn check_token(token: &RequestedToken, subject: Subject, settings: &Settings) ->
         Some(_) => format!("Invalid value: {asked}: {detail}"),
         None => format!("Required value: {detail}, and is {DEFAULT} seconds when absent"),
     };
-    let lifetime = settings.lifetime_to_set(audience);
-    let limit = limit(name(audience));
-    let text = format!("{path}: {asked} seconds are lowered to {lifetime}; the maximum is {limit}");
+    let lifetime = settings.lifetime_to_set(maximum);
+    let short = limit(name(audience));
+    let text = format!("{path}: {asked} seconds are lowered to {lifetime}; the maximum is {short}");
     let warnings = if token.is_authored { vec![text] } else { Vec::new() };
     let remedy = match subject {
         Subject::CsiDriver => Remedy::Reject,
@@ -87,10 +87,10 @@ fn effective_lifetime(token: &RequestedToken, settings: &Settings) -> i64 {
 
 /// How long, in seconds, the token will live once the request is admitted.
 pub(super) fn admitted_lifetime(token: &RequestedToken, settings: &Settings) -> i64 {
-    let (audience, maximum) = strictest(token, settings);
+    let (_, maximum) = strictest(token, settings);
     let lifetime = effective_lifetime(token, settings);
     let is_lowered = settings.mode == Mode::Mutate && lifetime > maximum;
-    if is_lowered { settings.lifetime_to_set(audience) } else { lifetime }
+    if is_lowered { settings.lifetime_to_set(maximum) } else { lifetime }
 }
 
 /// Of several audiences the one with the lowest maximum, and that; the API server's has no name.

@@ -47,8 +47,9 @@ fn check_grace_period(review: &Review, pod: &PodReview, context: &Context) -> Op
     let settings = context.settings;
     let tokens = review.tokens.iter().map(|it| (admitted_lifetime(it, settings), it.volume));
     let is_mutated = settings.mode == Mode::Mutate;
-    let converted = converted_volumes(review, context).into_iter().filter(|_| is_mutated);
-    let converted = converted.map(|volume| (settings.lifetime_to_set(""), Some(volume)));
+    let converted = if is_mutated { converted_volumes(review, context) } else { Vec::new() };
+    let lifetime = settings.lifetime_to_set(settings.maximum(""));
+    let converted = converted.into_iter().map(|volume| (lifetime, Some(volume)));
     let shortest = tokens.chain(converted).min();
     let (lifetime, volume) = shortest.filter(|(lifetime, _)| grace_period > *lifetime)?;
     let volume = volume.map_or(String::new(), |volume| format!(" of volume {}", name(volume)));
