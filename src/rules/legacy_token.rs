@@ -66,10 +66,11 @@ fn check_reference(secret: &SecretRef, review: &Review, context: &Context) -> Op
 /// The account whose token the Secret holds, empty where that isn't known; `None` for no token.
 fn owner(secret: &SecretRef, review: &Review, context: &Context) -> Result<Option<String>, String> {
     let settings = &context.settings.legacy_tokens;
-    match settings.detect {
-        _ if settings.rule == LegacyRule::Allow || secret.name.is_empty() => Ok(None),
-        Detect::Lookup => context.secrets.look_up(secret.name),
-        Detect::Name => {
+    match (settings.rule, settings.detect) {
+        _ if secret.name.is_empty() => Ok(None),
+        (LegacyRule::Allow, _) => Ok(None),
+        (LegacyRule::Reject, Detect::Lookup) => context.secrets.look_up(secret.name),
+        (LegacyRule::Reject, Detect::Name) => {
             let unknown_owner = || {
                 let (volume, files) = secret.files?;
                 mounts(volume, review).any(|it| is_seen_as_token(it, &files.items)).then_some("")
