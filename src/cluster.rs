@@ -1,6 +1,7 @@
 //! What the cluster says about a Secret: its type and whose it is, never its data.
 
 use crate::decode::Object;
+use crate::message::quoted;
 use crate::objects::{KubernetesObject, SERVICE_ACCOUNT_NAME, TOKEN_SECRET};
 use kubewarden_policy_sdk::host_capabilities::kubernetes::{GetResourceRequest, get_resource};
 use serde_json::value::RawValue;
@@ -54,7 +55,9 @@ impl<'c> Secrets<'c> {
         let secret: Object<KubernetesObject> =
             serde_json::from_str(json.get()).map_err(|e| e.to_string())?;
         match &*secret.secret_type {
-            _ if &*secret.metadata.name != name => Err(format!("the answer isn't about {name:?}")),
+            _ if &*secret.metadata.name != name => {
+                Err(format!("the answer is not about Secret {}", quoted(name)))
+            }
             "" => Err("the answer has no type".to_owned()),
             TOKEN_SECRET => Ok(Some(secret.annotation(SERVICE_ACCOUNT_NAME).unwrap_or_default())),
             _ => Ok(None),
@@ -103,7 +106,7 @@ mod tests {
             ("missing", Ok(None)),
             ("other-missing", Err("Cannot find v1/Secret named 'other' inside of …")),
             ("no-type", Err("the answer has no type")),
-            ("other", Err("the answer isn't about \"other\"")),
+            ("other", Err("the answer is not about Secret \"other\"")),
             ("list", Err("invalid type: sequence, expected an object at line 1 column 0")),
             ("forbidden", Err("not allowed")),
         ] {

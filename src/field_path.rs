@@ -3,12 +3,10 @@
 use derive_more::Deref;
 use std::fmt;
 
-/// A path, from the object. Paths are ordered as people read them: `volumes[2]` comes before
-/// `volumes[10]`.
+/// A path, from the object. Paths are ordered as people do: `volumes[2]` before `volumes[10]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Deref)]
 pub struct FieldPath(Vec<Segment>);
 
-/// One step of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Segment {
     Index(usize),

@@ -9,7 +9,7 @@ use crate::objects::{KeyToPath, VolumeMount};
 pub const TOKEN_FOLDER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Its [`process_path`], which isn't worth finding again for each mount.
-const TOKEN_PROCESS_PATH: [&str; 4] = ["run", "secrets", "kubernetes.io", "serviceaccount"];
+const TOKEN_FOLDER_NAMES: [&str; 4] = ["run", "secrets", "kubernetes.io", "serviceaccount"];
 
 /// True when the mount shows this file of the volume as it was when the container started: with
 /// subPath or subPathExpr the kubelet's later versions never reach the container.
@@ -21,9 +21,8 @@ pub fn is_never_updated(mount: &VolumeMount, file: &str) -> bool {
 /// True when a container sees files of a Secret where clients look for a token. `items` are the
 /// Secret's keys and their paths in the volume; all keys, under their names, when there are none.
 pub fn is_seen_as_token(mount: &VolumeMount, items: &[Object<KeyToPath>]) -> bool {
-    let folder = TOKEN_PROCESS_PATH;
     let at = process_path(&mount.mount_path);
-    let is_below = at.len() > folder.len() && at.starts_with(&folder);
+    let is_below = at.len() > TOKEN_FOLDER_NAMES.len() && at.starts_with(&TOKEN_FOLDER_NAMES);
     // A key has no slash in it, so that without items all files lie in the mount's own folder.
     let shows_any_name = items.is_empty() || is_unknown(mount);
     let shown = shown_path(mount);
@@ -32,10 +31,10 @@ pub fn is_seen_as_token(mount: &VolumeMount, items: &[Object<KeyToPath>]) -> boo
         // The mount leaves out file[..i] and shows the rest.
         (0..file.len()).filter(|i| is_unknown(mount) || file[..*i] == *shown).any(|i| {
             let seen = format!("{}/{}", &*mount.mount_path, file[i..].join("/"));
-            process_path(&seen).strip_prefix(&folder) == Some(&["token"])
+            process_path(&seen).strip_prefix(&TOKEN_FOLDER_NAMES) == Some(&["token"])
         })
     };
-    is_below || (shows_any_name && at == folder) || items.iter().any(shows_token)
+    is_below || (shows_any_name && at == TOKEN_FOLDER_NAMES) || items.iter().any(shows_token)
 }
 
 /// The subPath, whichever way it is said; empty for the whole volume.
@@ -90,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_token_folder_is_the_same_in_both_forms() {
-        assert_eq!(process_path(TOKEN_FOLDER), TOKEN_PROCESS_PATH);
+        assert_eq!(process_path(TOKEN_FOLDER), TOKEN_FOLDER_NAMES);
     }
 
     #[test]

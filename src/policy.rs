@@ -13,9 +13,9 @@ use serde_json::Value;
 use wapc_guest::CallResult;
 
 pub fn validate(payload: &[u8], get_resource: GetResource) -> CallResult {
-    // policy-server sends UTF-8. What isn't is rejected, as an empty payload would be.
-    let json = std::str::from_utf8(payload).unwrap_or_default();
-    let payload = Payload::decode(json);
+    let text = std::str::from_utf8(payload).map_err(|e| format!("request: Invalid value: {e}"));
+    let json = *text.as_ref().unwrap_or(&"");
+    let payload = text.and_then(Payload::decode);
     let response = match &payload {
         Ok(payload) => decide(json, payload, get_resource).unwrap_or_else(Response::decode_error),
         Err(_) if is_about_another_object(json) => Response::accept(),
@@ -52,15 +52,14 @@ fn decide(json: &str, payload: &Payload, get_resource: GetResource) -> Result<Re
         let path = FieldPath::new(request.pod_path()).child("metadata").child("annotations");
         let text = format!("{path}[{key}]: is \"true\", so that tokens are not checked");
         let mut response = Response { warnings: vec![warning(&text)], ..Response::accept() };
-        response.audit_annotations.insert("opt-out", key.clone());
+        response.audit_annotations = [("opt-out", key.clone())].into();
         return Ok(response);
     }
     if request.is_audit() {
         // The scanner would report what is mutated, or warned of, as compliant.
         settings.mode = Mode::Reject;
     }
-    let review =
-        Review::new(subject, request, old_pod.as_deref(), &account).map_err(|it| missing(&it))?;
+    let review = Review::new(subject, request, old_pod.as_deref(), &account).map_err(missing)?;
     let secrets = Secrets::new(get_resource, &request.namespace);
     let violations = rules::check(&review, &Context { settings: &settings, secrets: &secrets });
     if violations.is_empty() || is_left_alone(json, request, subject) {
@@ -74,7 +73,7 @@ fn decide(json: &str, payload: &Payload, get_resource: GetResource) -> Result<Re
     Ok(response)
 }
 
-fn missing(path: &str) -> String {
+fn missing(path: impl std::fmt::Display) -> String {
     format!("{path}: Required value: there is nothing to look at without it")
 }
 

@@ -56,7 +56,6 @@ pub struct UserInfo<'a> {
 /// What a request is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
-    /// A Pod that is about to be created.
     Pod,
     EphemeralContainers,
     /// What the Pods of a workload will be like. It is never mutated: a GitOps controller would
@@ -113,9 +112,8 @@ impl<'a> AdmissionRequest<'a> {
         pod.map(|pod| &pod.0)
     }
 
-    /// The Pod to which containers are added. What else a client writes of that Pod doesn't count: the
-    /// API server drops it after mutating admission (`pkg/registry/core/pod/strategy.go`,
-    /// `dropNonEphemeralContainerUpdates`).
+    /// The Pod to which containers are added. What else a client writes of it is dropped only after
+    /// mutating admission (`pkg/registry/core/pod/strategy.go`, `dropNonEphemeralContainerUpdates`).
     pub fn old_pod(&self) -> serde_json::Result<Option<Object<KubernetesObject<'a>>>> {
         let old = self.old_object.filter(|_| &*self.sub_resource == "ephemeralcontainers");
         old.map(|old| serde_json::from_str(old.get())).transpose()

@@ -11,8 +11,7 @@ use serde_json::value::RawValue;
 use slog::{Drain, Logger, info, o};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The SDK's `ValidationResponse`, with the object as text: as the SDK's `serde_json::Value` all
-/// of it would be decoded and written.
+/// The SDK's `ValidationResponse`, with the object as text: a `Value` would decode all of it.
 #[derive(Debug, Default, Serialize)]
 pub struct Response {
     pub accepted: bool,
@@ -36,11 +35,8 @@ impl Response {
 
     /// Rejects, in every mode, what can't be decoded.
     pub fn decode_error(message: String) -> Self {
-        let mut response = Self { message: Some(message.clone()), ..Self::default() };
-        response
-            .audit_annotations
-            .extend([("rules", "decode".to_owned()), ("violations", message)]);
-        response
+        let annotations = [("rules", "decode".to_owned()), ("violations", message.clone())];
+        Self { message: Some(message), audit_annotations: annotations.into(), ..Self::default() }
     }
 
     /// What the mode makes of the violations, each with its rule's name; and the patches that are
@@ -77,7 +73,7 @@ impl Response {
             let violations = lines.join("\n");
             response.message = (!accepted).then(|| violations.clone());
             let rules = rules.into_iter().collect::<Vec<_>>().join(",");
-            response.audit_annotations.extend([("rules", rules), ("violations", violations)]);
+            response.audit_annotations = [("rules", rules), ("violations", violations)].into();
         }
         (response, patches)
     }

@@ -9,9 +9,8 @@ use crate::objects::{Volume, VolumeMount};
 use crate::request::{AdmissionRequest, Subject};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The one lifetime, in seconds, that the API server doesn't take at its word
-/// (`pkg/serviceaccount/claims.go`, `WarnOnlyBoundTokenExpirationPeriod`). It is what its own
-/// token volume asks for.
+/// The one lifetime, in seconds, that the API server extends: what its own token volume asks for
+/// (`pkg/serviceaccount/claims.go`, `WarnOnlyBoundTokenExpirationPeriod`).
 pub const EXTENDED_LIFETIME: i64 = 3607;
 
 /// What the name of that volume begins with.
@@ -35,8 +34,7 @@ pub struct PodReview<'r> {
     pub mounts: BTreeMap<&'r str, Vec<Mount<'r>>>,
     /// The name of a claim of a StatefulSet, which adds a volume to each of its Pods.
     pub claim: Option<&'r str>,
-    /// True for a template into whose Pods the API server will inject a token volume, unless the
-    /// service account says otherwise.
+    /// True for a template whose Pods get a token injected, unless the account says otherwise.
     pub injects_token: bool,
 }
 
@@ -57,11 +55,9 @@ pub struct RequestedToken<'r> {
     /// True for a token that ends with a Pod. Only such a token is extended
     /// (`pkg/registry/core/serviceaccount/storage/token.go`, `Create`).
     pub is_bound_to_pod: bool,
-    /// True when an author, or a client, asks for it; false for the API server and for kubelets
-    /// (`pkg/auth/nodeidentifier`).
+    /// An author's or a client's, not the API server's or a kubelet's (`pkg/auth/nodeidentifier`).
     pub is_authored: bool,
-    /// True for the token that the API server will inject into the Pods of a template.
-    pub is_presumed: bool,
+    /// The volume in which it is a file; none in a template: the API server will inject the token.
     pub volume: Option<&'r str>,
 }
 
@@ -81,8 +77,8 @@ impl<'r> Review<'r> {
         service_account: &'r str,
     ) -> Result<Self, String> {
         let object = request.object.as_ref().ok_or("object")?;
-        let (secret_type, pod) = (&*object.secret_type, None);
-        let (tokens, secrets) = (Vec::new(), Vec::new());
+        let secret_type = &*object.secret_type;
+        let (pod, tokens, secrets) = (None, Vec::new(), Vec::new());
         let mut review = Self { subject, service_account, secret_type, pod, tokens, secrets };
         let path = FieldPath::new(request.pod_path());
         let spec_path = path.child("spec");
@@ -149,7 +145,6 @@ impl<'r> Review<'r> {
                 path: path.child("automountServiceAccountToken"),
                 expiration_seconds: Some(EXTENDED_LIFETIME),
                 is_bound_to_pod: true,
-                is_presumed: true,
                 ..RequestedToken::default()
             });
         }
@@ -226,7 +221,6 @@ fn projected_token<'r>(
         expiration_seconds: token.expiration_seconds,
         is_bound_to_pod: true,
         is_authored: !is_injected,
-        is_presumed: false,
         volume,
     }
 }

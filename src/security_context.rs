@@ -23,7 +23,8 @@ pub fn may_change_groups(spec: &Spec, container: &Container) -> bool {
 fn has_setgid(own: &SecurityContext) -> bool {
     // Kubernetes' documents write SETGID; runtimes take CAP_SETGID and any case as well.
     let has = |list: &[Text], name: &str| {
-        list.iter().any(|it| it.to_ascii_uppercase().trim_start_matches("CAP_") == name)
+        let long = format!("CAP_{name}");
+        list.iter().any(|it| it.eq_ignore_ascii_case(name) || it.eq_ignore_ascii_case(&long))
     };
     let (add, drop) = (&own.capabilities.add, &own.capabilities.drop);
     !has(drop, "SETGID") && (!has(drop, "ALL") || has(add, "SETGID") || has(add, "ALL"))
@@ -95,6 +96,7 @@ mod tests {
             ),
             ("SETGID dropped", json!({}), drop(&["NET_RAW", "SETGID"]), with_its_groups),
             ("CAP_SETGID dropped", json!({}), drop(&["CAP_SETGID"]), with_its_groups),
+            ("CAP_CAP_SETGID dropped", json!({}), drop(&["CAP_CAP_SETGID"]), with_any_groups),
             ("in small letters", json!({}), drop(&["cap_setgid"]), with_its_groups),
             ("ALL dropped", json!({}), drop(&["ALL"]), with_its_groups),
             ("CAP_ALL dropped", json!({}), drop(&["CAP_ALL"]), with_its_groups),

@@ -36,7 +36,6 @@ pub struct Settings {
     pub legacy_tokens: Object<LegacyTokens>,
     pub fs_group: Object<FsGroup>,
     pub exempt_namespaces: Vec<String>,
-    /// Patterns of `namespace/name`.
     pub exempt_service_accounts: Vec<String>,
     pub opt_out_annotation: Option<String>,
     pub overrides: Vec<Object<Override>>,
@@ -186,11 +185,9 @@ impl Settings {
             let maxima = own.iter().chain(named).map(|it| self.maximum(it));
             return maxima.min().unwrap_or(self.max_expiration_seconds);
         }
+        let is_common = |pattern: &str| COMMON_AUDIENCES.iter().any(|it| matches(pattern, it));
         let is_for = |pattern: &str| match audience {
-            "" => {
-                any(&USUAL_AUDIENCES, pattern)
-                    || COMMON_AUDIENCES.iter().any(|it| matches(pattern, it))
-            }
+            "" => any(&USUAL_AUDIENCES, pattern) || is_common(pattern),
             audience => matches(pattern, audience),
         };
         let entry = self.audiences.iter().find(|entry| is_for(&entry.audience));
@@ -211,11 +208,11 @@ impl Settings {
             || (self.api_server.audiences.is_empty() && any(&USUAL_AUDIENCES, audience))
     }
 
-    /// True for what the policy leaves alone: nothing without a namespace. No name has a slash in it.
+    /// True for what the policy leaves alone. What is in no namespace is in none of these.
     pub fn exempts(&self, namespace: &str, account: &str) -> bool {
-        let name = format!("{namespace}/{account}");
-        let is_named = || !account.is_empty() && any(&self.exempt_service_accounts, &name);
-        !namespace.is_empty() && (any(&self.exempt_namespaces, namespace) || is_named())
+        let mut accounts = self.exempt_service_accounts.iter().filter_map(|it| it.split_once('/'));
+        any(&self.exempt_namespaces, namespace)
+            || accounts.any(|it| any(&[it.0], namespace) && any(&[it.1], account))
     }
 
     /// The settings for a namespace.
@@ -249,8 +246,7 @@ fn matches(pattern: &str, text: &str) -> bool {
     WildMatchPattern::<'*', '\0'>::new(pattern).matches(text)
 }
 
-/// True when the text matches one of the patterns. No text, as where there is no namespace, matches
-/// none.
+/// True when a pattern matches the text. No text, as where there is no namespace, matches none.
 fn any(patterns: &[impl AsRef<str>], text: &str) -> bool {
     !text.is_empty() && patterns.iter().any(|pattern| matches(pattern.as_ref(), text))
 }
@@ -295,12 +291,16 @@ impl Settings {
             require(!it.namespaces.is_empty(), problem);
             check_patterns(path, &it.namespaces, require);
         }
-        // The characters of a key (`k8s.io/apimachinery/pkg/util/validation`, `IsQualifiedName`).
+        // Kubernetes' form of a key (`k8s.io/apimachinery/pkg/util/validation`, `IsQualifiedName`).
         let key = self.opt_out_annotation.as_deref().unwrap_or_default();
-        let is_key = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+        let is_end = |c: char| c.is_ascii_alphanumeric();
+        let is_key = |c: char| is_end(c) || "-_.".contains(c);
+        let is_part =
+            |it: &str| it.starts_with(is_end) && it.ends_with(is_end) && it.chars().all(is_key);
         let form = "must be the key of an annotation, such as tokens.example.com/exempt";
         let problem = format_args!("optOutAnnotation: Invalid value: {key:?}: {form}");
-        require(key.chars().all(is_key) && key.split('/').count() <= 2, problem);
+        let is_valid = key.split('/').all(is_part) && key.split('/').count() <= 2;
+        require(is_valid || key.is_empty(), problem);
         self.fs_group.check(require);
     }
 
@@ -552,6 +552,10 @@ mod tests {
                 "optOutAnnotation: Invalid value: \"a/b/c\": must be the key of an annotation, such as tokens.example.com/exempt",
             ),
             (
+                r#"{"optOutAnnotation": "tokens.example.com/"}"#,
+                "optOutAnnotation: Invalid value: \"tokens.example.com/\": must be the key of an annotation, such as tokens.example.com/exempt",
+            ),
+            (
                 r#"{"optOutAnnotation": "exempt me"}"#,
                 "optOutAnnotation: Invalid value: \"exempt me\": must be the key of an annotation, such as tokens.example.com/exempt",
             ),
@@ -637,6 +641,27 @@ mod tests {
         ] {
             let allows = Settings::read(settings).unwrap().allows_audience(audience);
             assert_eq!(allows, expected, "{audience} with {settings}");
+        }
+    }
+
+    #[test]
+    fn namespaces_and_accounts_that_are_exempt() {
+        let settings =
+            r#"{"exemptNamespaces":["kube-*"],"exemptServiceAccounts":["ci-*/builder","*/a*"]}"#;
+        for (namespace, account, expected) in [
+            ("kube-system", "app", true),
+            ("kube-system", "", true),
+            ("ci-1", "builder", true),
+            ("ci-1", "app", true),
+            ("ci-1", "x/builder", false),
+            ("ci-1", "deployer", false),
+            ("prod", "builder", false),
+            ("ci-1", "", false),
+            ("", "app", false),
+            ("", "", false),
+        ] {
+            let exempts = Settings::read(settings).unwrap().exempts(namespace, account);
+            assert_eq!(exempts, expected, "{namespace}/{account}");
         }
     }
 

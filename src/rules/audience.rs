@@ -9,6 +9,7 @@
 //!
 //! Mutation: none, only the author knows who the token is for.
 
+use crate::message::quoted;
 use crate::request::Subject;
 use crate::review::Review;
 use crate::rules::{Context, Remedy, Rule, Violation};
@@ -26,9 +27,9 @@ fn check(review: &Review, context: &Context) -> Vec<Violation> {
                 _ => token.path.child("audience"),
             };
             let allowed = settings.allowed_audiences.iter().flatten().map(|it| format!(", {it:?}"));
+            let (asked, allowed) = (quoted(audience), allowed.collect::<String>());
             let message = format!(
-                "Unsupported value: {audience:?}: supported values: the API server's own{}",
-                allowed.collect::<String>()
+                "Unsupported value: {asked}: supported values: the API server's own{allowed}"
             );
             violations.push(Violation::new(path, message, Remedy::Reject));
         }

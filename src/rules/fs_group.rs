@@ -13,11 +13,11 @@
 
 use crate::decode::Object;
 use crate::field_path::FieldPath;
-use crate::message::name;
+use crate::message::{name, quoted};
 use crate::objects::{DEFAULT_MODE, Files, Volume};
 use crate::patch::new_value;
 use crate::review::{Mount, PodReview, Review};
-use crate::rules::legacy_token::converted_volumes;
+use crate::rules::legacy_token::converted;
 use crate::rules::{Context, Remedy, Rule, Violation};
 use crate::security_context::{common, is_windows, may_be_root, may_change_groups};
 use crate::settings::{CommonUser, FsGroup, GroupRule, Mode, Obstacle};
@@ -31,7 +31,7 @@ fn check(review: &Review, context: &Context) -> Vec<Violation> {
         return Vec::new();
     }
     let mut token_volumes: Vec<_> = review.tokens.iter().filter_map(|token| token.volume).collect();
-    token_volumes.extend(converted_volumes(review, context));
+    token_volumes.extend(converted(review, context).into_iter().map(|(_, volume)| volume));
     token_volumes.dedup();
     if token_volumes.is_empty() && !pod.injects_token {
         return Vec::new();
@@ -67,7 +67,7 @@ fn missing(path: FieldPath, pod: &PodReview, volumes: &[&str], settings: &FsGrou
     let shared = common(pod.spec, |it| it.run_as_group).filter(|group| settings.allows(*group));
     let group = shared.unwrap_or(settings.default);
     let holder = match volumes {
-        [volume, ..] => format!("volume {volume:?}"),
+        [volume, ..] => format!("volume {}", quoted(volume)),
         [] => "the volume that the API server injects".to_owned(),
     };
     let message = format!(

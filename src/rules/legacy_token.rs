@@ -11,7 +11,7 @@
 //! Mutation: a volume with a token of the Pod's own account becomes a projected volume with the
 //! same files, unless that would break it. The rest is rejected.
 
-use crate::message::{name, of_account};
+use crate::message::{name, of_account, quoted};
 use crate::mount::{is_never_updated, is_seen_as_token};
 use crate::objects::{DEFAULT_MODE, Volume, VolumeMount};
 use crate::patch::new_value;
@@ -33,17 +33,17 @@ fn check(review: &Review, context: &Context) -> Vec<Violation> {
 }
 
 fn check_reference(secret: &SecretRef, review: &Review, context: &Context) -> Option<Violation> {
-    let (path, secret_name) = (secret.path.clone(), secret.name);
+    let (path, secret_name) = (secret.path.clone(), quoted(secret.name));
     let owner = match owner(secret, review, context) {
         Ok(owner) => owner?,
         Err(e) => {
-            let message = format!("Forbidden: Secret {secret_name:?} can't be looked up: {e}");
+            let message = format!("Forbidden: Secret {secret_name} can't be looked up: {e}");
             return Some(Violation::new(path, message, Remedy::Error));
         }
     };
     let is_foreign = !owner.is_empty() && owner != review.service_account;
     let message = format!(
-        "Forbidden: use a projected volume with a serviceAccountToken: Secret {secret_name:?} holds a \
+        "Forbidden: use a projected volume with a serviceAccountToken: Secret {secret_name} holds a \
          token{}{} that never expires",
         of_account(&owner),
         if is_foreign { ", not the Pod's own," } else { "" }
@@ -54,7 +54,7 @@ fn check_reference(secret: &SecretRef, review: &Review, context: &Context) -> Op
     let warnings = vec![format!(
         "{path}: read the token again when it changes: in place of Secret {} there is a token of \
          {} seconds that the kubelet renews",
-        name(secret_name),
+        name(secret.name),
         context.settings.lifetime_to_set(context.settings.maximum(""))
     )];
     let source = path.parent();
@@ -100,13 +100,15 @@ fn mounts<'r>(volume: &Volume, review: &'r Review) -> impl Iterator<Item = &'r V
     mounts.map(|mount| mount.as_written)
 }
 
-/// The names of the volumes that a mutation gives a token.
-pub(super) fn converted_volumes<'r>(review: &Review<'r>, context: &Context) -> Vec<&'r str> {
+/// The volumes that a mutation gives a token: its lifetime, in seconds, and the volume's name.
+pub(super) fn converted<'r>(review: &Review<'r>, context: &Context) -> Vec<(i64, &'r str)> {
     let converted = |secret: &SecretRef<'r>| {
         let owner = owner(secret, review, context).ok()??;
         let volume_source = conversion(secret, &owner, review, context)?;
         let mut sources = volume_source.sources.iter().flatten();
-        sources.any(|it| it.service_account_token.is_some()).then_some(&*secret.files?.0.name)
+        let lifetime =
+            sources.find_map(|it| it.service_account_token.as_ref()?.expiration_seconds)?;
+        Some((lifetime, &*secret.files?.0.name))
     };
     review.secrets.iter().filter_map(converted).collect()
 }
@@ -128,8 +130,8 @@ fn conversion(
     let mut files: Vec<_> = items.collect();
     if files.is_empty() {
         // OpenShift's Secrets have the fourth.
-        let all = ["token", "ca.crt", "namespace", "service-ca.crt"];
-        files.extend(all.map(|key| (key, key, old_mode)));
+        let keys = ["token", "ca.crt", "namespace", "service-ca.crt"];
+        files.extend(keys.map(|key| (key, key, old_mode)));
     }
     // A projected token has no mode of its own: it gets the volume's, and the other files say theirs.
     let mut tokens = files.iter().filter(|(key, ..)| *key == "token");

@@ -49,7 +49,6 @@ pub struct Context<'c> {
     pub secrets: &'c Secrets<'c>,
 }
 
-/// One violation of a rule.
 #[derive(Debug, Display)]
 #[display("{path}: {message}")]
 pub struct Violation {

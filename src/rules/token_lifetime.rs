@@ -12,7 +12,7 @@
 //!
 //! Mutation: the maximum. Not in a CSIDriver, which is kept in Git: that is rejected.
 
-use crate::message::name;
+use crate::message::{name, quoted};
 use crate::patch::new_value;
 use crate::request::Subject;
 use crate::review::{EXTENDED_LIFETIME, RequestedToken, Review};
@@ -36,7 +36,9 @@ fn check(review: &Review, context: &Context) -> Vec<Violation> {
 fn check_token(token: &RequestedToken, subject: Subject, settings: &Settings) -> Option<Violation> {
     let (audience, maximum) = strictest(token, settings);
     let effective = effective_lifetime(token, settings);
-    if effective <= maximum {
+    // What will be injected into a template's Pods. Each is mutated when it is created.
+    let is_presumed = subject == Subject::Template && token.volume.is_none();
+    if effective <= maximum || (is_presumed && settings.mode == Mode::Mutate) {
         return None;
     }
     let asked = token.expiration_seconds.unwrap_or(DEFAULT);
@@ -45,29 +47,29 @@ fn check_token(token: &RequestedToken, subject: Subject, settings: &Settings) ->
         ": the API server extends exactly {asked} seconds to one year ({YEAR} seconds){if_own}"
     );
     let extension = if effective == asked { "" } else { &extended };
-    if token.is_presumed {
+    if is_presumed {
         let message = format!(
             "Required value: set it to false and mount a token of {maximum} seconds at most; the Pods \
              get one of {asked} seconds injected{extension}"
         );
-        // Each Pod is mutated when it is created.
-        let is_told = settings.mode != Mode::Mutate;
-        return is_told.then(|| Violation::notice(token.path.clone(), message));
+        return Some(Violation::notice(token.path.clone(), message));
     }
     let path = token.path.child("expirationSeconds");
     let limit = |quoted: String| match audience {
         "" => format!("{maximum} seconds for the API server's audience{extension}"),
         _ => format!("{maximum} seconds for audience {quoted}{extension}"),
     };
-    let detail = format!("must not exceed {}", limit(format!("{audience:?}")));
+    let detail = format!("must not exceed {}", limit(quoted(audience)));
     let message = match token.expiration_seconds {
         Some(_) => format!("Invalid value: {asked}: {detail}"),
         None => format!("Required value: {detail}, and is {DEFAULT} seconds when absent"),
     };
     let lifetime = settings.lifetime_to_set(maximum);
-    let short = limit(name(audience));
-    let text = format!("{path}: {asked} seconds are lowered to {lifetime}; the maximum is {short}");
-    let warnings = if token.is_authored { vec![text] } else { Vec::new() };
+    let warning = || {
+        let limit = limit(name(audience));
+        format!("{path}: {asked} seconds are lowered to {lifetime}; the maximum is {limit}")
+    };
+    let warnings = if token.is_authored { vec![warning()] } else { Vec::new() };
     let remedy = match subject {
         Subject::CsiDriver => Remedy::Reject,
         _ => Remedy::Patch(vec![(path.clone(), new_value(lifetime))]),

@@ -12,7 +12,7 @@
 use crate::message::name;
 use crate::mount::is_never_updated;
 use crate::review::{PodReview, Review};
-use crate::rules::legacy_token::converted_volumes;
+use crate::rules::legacy_token::converted;
 use crate::rules::token_lifetime::admitted_lifetime;
 use crate::rules::{Context, Rule, Violation};
 use crate::settings::Mode;
@@ -46,10 +46,9 @@ fn check_grace_period(review: &Review, pod: &PodReview, context: &Context) -> Op
     let grace_period = pod.spec.termination_grace_period_seconds?;
     let settings = context.settings;
     let tokens = review.tokens.iter().map(|it| (admitted_lifetime(it, settings), it.volume));
-    let is_mutated = settings.mode == Mode::Mutate;
-    let converted = if is_mutated { converted_volumes(review, context) } else { Vec::new() };
-    let lifetime = settings.lifetime_to_set(settings.maximum(""));
-    let converted = converted.into_iter().map(|volume| (lifetime, Some(volume)));
+    let converted =
+        if settings.mode == Mode::Mutate { converted(review, context) } else { Vec::new() };
+    let converted = converted.into_iter().map(|(lifetime, volume)| (lifetime, Some(volume)));
     let shortest = tokens.chain(converted).min();
     let (lifetime, volume) = shortest.filter(|(lifetime, _)| grace_period > *lifetime)?;
     let volume = volume.map_or(String::new(), |volume| format!(" of volume {}", name(volume)));
