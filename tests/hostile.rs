@@ -140,7 +140,7 @@ fn many(number: usize, make: impl Fn(usize) -> Value) -> Value {
     (0..number).map(make).collect()
 }
 
-fn with_volumes(volumes: Value, mounts: Value) -> Value {
+fn with_volumes(volumes: &Value, mounts: &Value) -> Value {
     pod(&json!({
         "serviceAccountName": "app", "volumes": volumes,
         "containers": [{ "name": "c", "image": "i", "volumeMounts": mounts }],
@@ -152,7 +152,7 @@ fn day(name: &str) -> Value {
     common::token_volume(name, &json!("vault"), &json!(86400))
 }
 
-fn secret(name: &str, items: Value) -> Value {
+fn secret(name: &str, items: &Value) -> Value {
     json!({ "name": name, "secret": { "secretName": "app-token-x7k2p", "items": items } })
 }
 
@@ -160,7 +160,7 @@ fn mount(name: &str, i: usize, sub_path: &str) -> Value {
     json!({ "name": name, "mountPath": format!("/m/{i}"), "subPathExpr": sub_path })
 }
 
-fn token_request(audiences: Value) -> Value {
+fn token_request(audiences: &Value) -> Value {
     json!({
         "uid": "1", "operation": "CREATE", "namespace": "shop", "name": "app",
         "kind": { "group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest" },
@@ -169,7 +169,7 @@ fn token_request(audiences: Value) -> Value {
     })
 }
 
-fn csi_driver(requests: Value) -> Value {
+fn csi_driver(requests: &Value) -> Value {
     json!({
         "uid": "1", "operation": "CREATE", "name": "d", "userInfo": { "username": "alex" },
         "kind": { "group": "storage.k8s.io", "version": "v1", "kind": "CSIDriver" },
@@ -179,74 +179,64 @@ fn csi_driver(requests: Value) -> Value {
 
 /// Each has very much of one thing or two.
 fn shapes() -> Vec<(&'static str, Value)> {
+    let mut shapes = Vec::from(shapes_of_containers());
+    shapes.extend(shapes_of_volumes());
+    shapes.extend(other_shapes());
+    shapes
+}
+
+fn shapes_of_containers() -> [(&'static str, Value); 3] {
     let env_from = |_| json!({ "secretRef": { "name": "app-token-x7k2p" } });
-    let environment = json!([{ "name": "c", "envFrom": many(5000, env_from) }]);
+    let variables = json!([{ "name": "c", "envFrom": many(5000, env_from) }]);
     let steps_down = |i: usize| json!({ "name": format!("c{i}"), "volumeMounts": [{ "name": "t", "mountPath": "/t" }] });
+    let capability = |i: usize| json!(format!("C{i}"));
     let capable = json!([{
         "name": "c", "volumeMounts": many(1000, |i| mount("t", i, "")),
-        "securityContext": { "capabilities": { "drop": many(1000, |i| json!(format!("C{i}"))) } },
+        "securityContext": { "capabilities": { "drop": many(1000, capability) } },
     }]);
+    [
+        ("variables", variables),
+        ("containers that step down", many(1000, steps_down)),
+        ("capabilities and mounts", capable),
+    ]
+    .map(|(name, containers)| {
+        let spec = json!({ "volumes": [day("t")], "containers": containers });
+        (name, create(&pod(&spec)))
+    })
+}
+
+fn shapes_of_volumes() -> [(&'static str, Value); 6] {
     let item = |i: usize| json!({ "key": "a", "path": format!("p/{i}") });
     let deep = json!([{ "key": "a", "path": vec!["a"; 1000].join("/") }]);
-    let long = "n".repeat(10_000);
+    let days = |number| many(number, |i| day(&format!("t{i}")));
+    let long = |i: usize| format!("{i}{}", "n".repeat(10_000));
+    let of_each = many(500, |i| mount(&format!("t{i}"), i, "a"));
+    let of_one = |name: &str, sub_path: &str| many(500, |i| mount(name, i, sub_path));
+    let items = json!([secret("s", &many(1000, item))]);
+    let segments = json!([secret("s", &deep)]);
+    let one_name = many(1000, |_| day("t"));
+    let long_names = many(50, |i| day(&long(i)));
+    let of_long_names = many(50, |i| mount(&long(i), i, "a"));
+    [
+        ("tokens", days(3000), json!([])),
+        ("tokens and subPaths", days(500), of_each),
+        ("items and mounts", items, of_one("s", "$(X)")),
+        ("segments and mounts", segments, of_one("s", "$(X)")),
+        ("one name and mounts", one_name, of_one("t", "")),
+        ("names of 10 kB", long_names, of_long_names),
+    ]
+    .map(|(name, volumes, mounts)| (name, create(&with_volumes(&volumes, &mounts))))
+}
+
+fn other_shapes() -> [(&'static str, Value); 3] {
     let audience = |i: usize| json!(format!("audience-{i}"));
+    let long = |i: usize| json!(format!("{i}{}", "n".repeat(10_000)));
     let driver = |i: usize| json!({ "audience": format!("a{i}"), "expirationSeconds": 86400 });
-    let same = many(1000, |_| day("t"));
-    let secrets = vec![secret("s", many(1000, item))];
-    let long_volumes = many(50, |i| day(&format!("{long}{i}")));
-    let pods = [
-        ("variables", json!({ "containers": environment })),
-        (
-            "containers that step down",
-            json!({
-                "volumes": [day("t")], "containers": many(1000, steps_down),
-            }),
-        ),
-        (
-            "capabilities and mounts",
-            json!({ "volumes": [day("t")], "containers": capable }),
-        ),
-    ];
-    let volumes = [
-        ("tokens", many(3000, |i| day(&format!("t{i}"))), json!([])),
-        (
-            "tokens and subPaths",
-            many(500, |i| day(&format!("t{i}"))),
-            many(500, |i| mount(&format!("t{i}"), i, "a")),
-        ),
-        (
-            "items and mounts",
-            json!(secrets),
-            many(1000, |i| mount("s", i, "$(X)")),
-        ),
-        (
-            "segments and mounts",
-            json!([secret("s", deep)]),
-            many(100, |i| mount("s", i, "$(X)")),
-        ),
-        (
-            "one name and mounts",
-            same,
-            many(1000, |i| mount("t", i, "")),
-        ),
-        (
-            "names of 10 kB",
-            long_volumes,
-            many(50, |i| mount(&format!("{long}{i}"), i, "a")),
-        ),
-    ];
-    let pods = pods.map(|(name, spec)| (name, create(&pod(&spec))));
-    let volumes =
-        volumes.map(|(name, volumes, mounts)| (name, create(&with_volumes(volumes, mounts))));
-    let others = [
-        ("audiences", token_request(many(20_000, audience))),
-        (
-            "audiences of 10 kB",
-            token_request(many(50, |i| json!(format!("{i}{long}")))),
-        ),
-        ("token requests", csi_driver(many(5000, driver))),
-    ];
-    pods.into_iter().chain(volumes).chain(others).collect()
+    [
+        ("audiences", token_request(&many(20_000, audience))),
+        ("audiences of 10 kB", token_request(&many(50, long))),
+        ("token requests", csi_driver(&many(5000, driver))),
+    ]
 }
 
 /// The answers are short, which every answer in these tests is checked for; and what there is too

@@ -128,7 +128,7 @@ fn settings_in(path: &str, value: &Value, found: &mut BTreeSet<String>) {
 fn every_setting_is_generated() {
     let mut known = BTreeSet::new();
     settings_at("", &|value| value, &mut known);
-    assert!(known.len() >= 40, "only {known:?}");
+    assert!(known.len() >= 36, "only {known:?}");
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut made = BTreeSet::new();
     for _ in 0..500 {
@@ -174,198 +174,139 @@ fn complaint(spec: &Value, mutated: &Value, settings: &Value, warning: &str) -> 
     complaint.unwrap_or_default()
 }
 
+/// The same where the mutation adds an fsGroup.
+fn complaint_about_group(spec: &Value, settings: &Value, warning: &str) -> String {
+    let mut mutated = spec.clone();
+    mutated["securityContext"]["fsGroup"] = json!(65534);
+    complaint(spec, &mutated, settings, warning)
+}
+
 fn assert_complaint(name: &str, complaint: &str, expected: &str) {
     assert!(complaint.contains(expected), "{name}: {complaint}");
-    assert!(
-        !expected.is_empty() || complaint.is_empty(),
-        "{name}: {complaint}"
-    );
+    let is_as_expected = !expected.is_empty() || complaint.is_empty();
+    assert!(is_as_expected, "{name}: {complaint}");
+}
+
+/// Settings with one choice about fsGroup.
+fn with_choice(name: &str, choice: &str) -> Value {
+    json!({ "fsGroup": { name: choice } })
 }
 
 /// The invariant about files sees what it is there for.
 #[test]
-fn fs_group_that_breaks_a_pod_is_seen() {
+fn a_group_that_reads_a_private_file_is_seen() {
     let key = json!({ "name": "key", "secret": { "secretName": "k", "defaultMode": 0o600 } });
-    let disk = json!({ "name": "disk", "persistentVolumeClaim": { "claimName": "c" } });
-    let later = json!({ "name": "disk", "later": { "x": 1 } });
-    let kept = json!({ "name": "disk", "csi": { "driver": "d", "readOnly": true } });
     let own = json!({ "name": "own", "projected": { "defaultMode": 0o400, "sources": [
         { "serviceAccountToken": { "path": "token" } },
     ] } });
-    let non_root = json!({ "runAsNonRoot": true });
-    let root = json!({ "runAsUser": 0 });
-    let stays_root = json!({ "capabilities": { "drop": ["ALL"] } });
-    let unset = json!({});
-    let choice = |name: &str, choice: &str| json!({ "fsGroup": { name: choice } });
-    for (name, (volume, context, mount), settings, warning, expected) in [
-        (
-            "a key of root",
-            (&key, &stays_root, "key"),
-            json!({}),
-            "",
-            "private",
-        ),
-        (
-            "… as chosen",
-            (&key, &stays_root, "key"),
-            choice("privateFiles", "Set"),
-            "",
-            "",
-        ),
-        (
-            "a key that isn't root's",
-            (&key, &non_root, "key"),
-            json!({}),
-            "",
-            "",
-        ),
-        (
-            "a key that is not mounted",
-            (&key, &stays_root, "none"),
-            json!({}),
-            "",
-            "",
-        ),
-        (
-            "a private token of root",
-            (&own, &stays_root, "own"),
-            json!({}),
-            "",
-            "private",
-        ),
-        (
-            "a disk",
-            (&disk, &stays_root, "disk"),
-            json!({}),
-            "",
-            "disk",
-        ),
-        (
-            "a disk that is not mounted",
-            (&disk, &stays_root, "none"),
-            json!({}),
-            "",
-            "",
-        ),
-        (
-            "a source of tomorrow",
-            (&later, &stays_root, "disk"),
-            json!({}),
-            "",
-            "disk",
-        ),
-        (
-            "… as chosen",
-            (&disk, &stays_root, "disk"),
-            choice("persistentVolumes", "Set"),
-            "",
-            "",
-        ),
-        (
-            "a read-only disk",
-            (&kept, &stays_root, "disk"),
-            json!({}),
-            "",
-            "",
-        ),
-        (
-            "root to the end",
-            (&kept, &stays_root, "token"),
-            json!({}),
-            "",
-            "",
-        ),
-        (
-            "root by its own words",
-            (&kept, &root, "token"),
-            json!({}),
-            "",
-            "",
-        ),
-        (
-            "who steps down",
-            (&kept, &unset, "token"),
-            json!({}),
-            "",
-            "no warning",
-        ),
-        ("… told", (&kept, &unset, "token"), json!({}), "app", ""),
-        (
-            "… against the operator's choice",
-            (&kept, &unset, "token"),
-            choice("rootContainers", "Leave"),
-            "app",
-            "steps down",
-        ),
+    let user = json!({ "runAsNonRoot": true });
+    let root = json!({ "capabilities": { "drop": ["ALL"] } });
+    for (name, spec, expected) in [
+        ("a key of root", pod_with(&key, &root, "key"), "private"),
+        ("a key of a user", pod_with(&key, &user, "key"), ""),
+        ("a key that nobody mounts", pod_with(&key, &root, ""), ""),
+        ("a token of root", pod_with(&own, &root, "own"), "private"),
     ] {
-        let spec = pod_with(volume, context, mount);
-        let mut mutated = spec.clone();
-        mutated["securityContext"]["fsGroup"] = json!(65534);
         assert_complaint(
             name,
-            &complaint(&spec, &mutated, &settings, warning),
+            &complaint_about_group(&spec, &json!({}), ""),
             expected,
         );
+        let chosen = with_choice("privateFiles", "Set");
+        assert_complaint(name, &complaint_about_group(&spec, &chosen, ""), "");
     }
 }
 
-/// So it does where a Secret becomes a projected token.
 #[test]
-fn conversion_that_takes_a_token_away_is_seen() {
-    let secret = |mode: i64| {
-        json!({ "name": "legacy", "secret": {
-            "secretName": "default-token-x7k2p", "defaultMode": mode,
-            "items": [{ "key": "token", "path": "token" }],
-        } })
-    };
-    let projected = |mode: i64| {
-        json!({ "name": "legacy", "projected": { "defaultMode": mode, "sources": [
-            { "serviceAccountToken": { "path": "token" } },
-        ] } })
-    };
+fn a_group_that_takes_a_disk_is_seen() {
+    let disk = json!({ "name": "disk", "persistentVolumeClaim": { "claimName": "c" } });
+    let later = json!({ "name": "disk", "later": { "x": 1 } });
+    let kept = json!({ "name": "disk", "csi": { "driver": "d", "readOnly": true } });
+    let root = json!({ "capabilities": { "drop": ["ALL"] } });
+    for (name, spec, expected) in [
+        ("a claim", pod_with(&disk, &root, "disk"), "a disk"),
+        ("of tomorrow", pod_with(&later, &root, "disk"), "a disk"),
+        ("that nobody mounts", pod_with(&disk, &root, ""), ""),
+        ("read-only", pod_with(&kept, &root, "disk"), ""),
+    ] {
+        assert_complaint(
+            name,
+            &complaint_about_group(&spec, &json!({}), ""),
+            expected,
+        );
+        let chosen = with_choice("persistentVolumes", "Set");
+        assert_complaint(name, &complaint_about_group(&spec, &chosen, ""), "");
+    }
+}
+
+#[test]
+fn a_group_that_takes_a_token_away_is_seen() {
+    let unset = json!({ "name": "scratch" });
+    for (name, context, is_lost) in [
+        ("who may step down", json!({}), true),
+        ("root by its own words", json!({ "runAsUser": 0 }), false),
+        ("a user", json!({ "runAsUser": 1000 }), false),
+        ("not root", json!({ "runAsNonRoot": true }), false),
+        (
+            "without SETGID",
+            json!({ "capabilities": { "drop": ["ALL"] } }),
+            false,
+        ),
+    ] {
+        let lost = |complaint| if is_lost { complaint } else { "" };
+        let spec = pod_with(&unset, &context, "token");
+        let found = complaint_about_group(&spec, &json!({}), "");
+        assert_complaint(name, &found, lost("no warning"));
+        let found = complaint_about_group(&spec, &json!({}), "container app");
+        assert_complaint(name, &found, "");
+        let chosen = with_choice("rootContainers", "Leave");
+        let found = complaint_about_group(&spec, &chosen, "container app");
+        assert_complaint(name, &found, lost("steps down"));
+    }
+}
+
+/// A volume with a token of this mode: a Secret's, and a projected one.
+fn secret_and_projected(mode: i64) -> (Value, Value) {
+    let secret = json!({ "name": "legacy", "secret": {
+        "secretName": "default-token-x7k2p", "defaultMode": mode,
+        "items": [{ "key": "token", "path": "token" }],
+    } });
+    let projected = json!({ "name": "legacy", "projected": { "defaultMode": mode, "sources": [
+        { "serviceAccountToken": { "path": "token" } },
+    ] } });
+    (secret, projected)
+}
+
+#[test]
+fn a_conversion_that_takes_a_token_away_is_seen() {
     let root = json!({ "runAsUser": 0 });
     let user = json!({ "runAsUser": 1000 });
     let unset = json!({});
-    for (name, context, fs_group, mode, warning, expected) in [
-        ("no fsGroup", &unset, None, 0o644, "", ""),
-        (
-            "the author's fsGroup",
-            &unset,
-            Some(1000),
-            0o644,
-            "",
-            "no warning",
-        ),
-        ("… told", &unset, Some(1000), 0o644, "app", ""),
-        (
-            "a file that only the group reads",
-            &unset,
-            Some(1000),
-            0o640,
-            "",
-            "",
-        ),
-        (
-            "root by its own words",
-            &root,
-            None,
-            0o644,
-            "",
-            "no warning",
-        ),
-        ("… told", &root, None, 0o644, "app", ""),
-        ("another common user", &user, None, 0o644, "", ""),
-        ("… with an fsGroup", &user, Some(1000), 0o644, "", ""),
+    for (name, context, fs_group, mode, is_lost) in [
+        ("no fsGroup", &unset, None, 0o644, false),
+        ("the author's fsGroup", &unset, Some(1000), 0o644, true),
+        ("a file of the group", &unset, Some(1000), 0o640, false),
+        ("root by its own words", &root, None, 0o644, true),
+        ("another common user", &user, None, 0o644, false),
+        ("… with an fsGroup", &user, Some(1000), 0o644, false),
     ] {
-        let mut spec = pod_with(&secret(mode), context, "legacy");
+        let (secret, projected) = secret_and_projected(mode);
+        let mut spec = pod_with(&secret, context, "legacy");
         spec["securityContext"] = json!({ "fsGroup": fs_group });
         let mut mutated = spec.clone();
-        mutated["volumes"][1] = projected(mode);
-        let found = complaint(&spec, &mutated, &json!({}), warning);
-        assert_complaint(name, &found, expected);
-        let settings = json!({ "fsGroup": { "rootContainers": "Leave" } });
-        let found = complaint(&spec, &mutated, &settings, "app");
-        let lost = !expected.is_empty() || !warning.is_empty();
-        assert_complaint(name, &found, if lost { "steps down" } else { "" });
+        mutated["volumes"][1] = projected;
+        let lost = |complaint| if is_lost { complaint } else { "" };
+        for (settings, warning, expected) in [
+            (json!({}), "", lost("no warning")),
+            (json!({}), "container app", ""),
+            (
+                with_choice("rootContainers", "Leave"),
+                "app",
+                lost("steps down"),
+            ),
+        ] {
+            let found = complaint(&spec, &mutated, &settings, warning);
+            assert_complaint(name, &found, expected);
+        }
     }
 }

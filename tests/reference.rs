@@ -412,8 +412,7 @@ fn can_be_projected(spec: &PodSpec, volume: &str, secret: &SecretVolumeSource) -
 fn freezes(mount: &VolumeMount, paths: &[String]) -> bool {
     match shown(mount) {
         Shown::All => false,
-        Shown::Unknown => !paths.is_empty(),
-        Shown::AllOfToday => !paths.is_empty(),
+        Shown::Unknown | Shown::AllOfToday => !paths.is_empty(),
         Shown::Part(part) => paths
             .iter()
             .any(|path| *path == part || path.starts_with(&format!("{part}/"))),
@@ -498,7 +497,7 @@ fn is_seen_as_token(spec: &PodSpec, volume: &str, items: Option<&Vec<KeyToPath>>
 /// The same for a file of this path in the volume.
 fn shows_as_token(mount: &VolumeMount, path: &str) -> bool {
     let is_token = |path: &str| {
-        let place = format!("{}/{path}", mount_path(mount));
+        let place = format!("{}/{path}", mount.mount_path);
         seen(&place) == format!("{FOLDER}/token")
     };
     // What is behind each of its slashes, and the file itself.
@@ -516,17 +515,13 @@ fn shows_as_token(mount: &VolumeMount, path: &str) -> bool {
 
 /// The same for a Secret of which every key is a file, in no folder.
 fn shows_some_key_as_token(mount: &VolumeMount) -> bool {
-    let at = seen(&mount_path(mount));
+    let at = seen(&mount.mount_path);
     let is_file = at == format!("{FOLDER}/token");
     match shown(mount) {
         Shown::All | Shown::AllOfToday => at == FOLDER,
         Shown::Unknown => at == FOLDER || is_file,
         Shown::Part(part) => is_file && !part.contains('/'),
     }
-}
-
-fn mount_path(mount: &VolumeMount) -> String {
-    mount.mount_path.clone()
 }
 
 fn secrets(spec: &PodSpec, i: usize, volume: &Volume, found: &mut Found) {
@@ -752,12 +747,12 @@ fn same_files(before: &Value, after: &Value) -> Vec<(File, File)> {
         let files = files.into_iter().filter(|file| file.volume == name);
         files.collect::<Vec<_>>()
     };
+    let paths = |files: &[File]| -> Vec<_> { files.iter().map(|file| file.path.clone()).collect() };
     let mut pairs = Vec::new();
     for volume in kubelet::elements(&after["volumes"]) {
         let name = volume["name"].as_str().unwrap_or_default();
         let old = of_volume(kubelet::files(before), name);
         let new = of_volume(kubelet::files(after), name);
-        let paths = |files: &[File]| Vec::from_iter(files.iter().map(|file| file.path.clone()));
         if paths(&old) == paths(&new) {
             pairs.extend(old.into_iter().zip(new));
             continue;
@@ -828,6 +823,11 @@ fn compare(object: &Value, rules: &Rules) -> bool {
             lines.all(|line| line.contains("Lookup")),
             "{unproven} {context}"
         );
+    }
+    if rules.automount == "Warn" && rules.got_what_nobody_asked_for(pod.spec) && !pod.is_mirror {
+        let mut warnings = response.warnings.iter().flatten();
+        let is_told = warnings.any(|warning| warning.contains("automountServiceAccountToken"));
+        assert!(is_told || !response.accepted, "nobody is warned {context}");
     }
     if let Some(mutated) = &response.mutated_object {
         compare_lifetimes(&typed, mutated, rules, &context);

@@ -766,33 +766,7 @@ impl<'c> Choices<'c> {
     /// Group, kind, subresource and object of something that is new.
     fn target(&mut self) -> (&'static str, &'static str, &'static str, Value) {
         match self.below(20) {
-            0 => (
-                "apps",
-                "Deployment",
-                "",
-                json!({ "spec": { "template": self.pod() } }),
-            ),
-            1 => {
-                let job = json!({ "spec": { "template": self.pod() } });
-                (
-                    "batch",
-                    "CronJob",
-                    "",
-                    json!({ "spec": { "jobTemplate": job } }),
-                )
-            }
-            2 => ("", "PodTemplate", "", json!({ "template": self.pod() })),
-            3 => {
-                let mut spec = self.object(&[("volumeClaimTemplates", Self::claims)]);
-                spec["template"] = self.pod();
-                ("apps", "StatefulSet", "", json!({ "spec": spec }))
-            }
-            4 => (
-                "batch",
-                "Job",
-                "",
-                json!({ "spec": { "template": self.pod() } }),
-            ),
+            kind @ 0..=4 => self.template(kind),
             5..=7 => (
                 "authentication.k8s.io",
                 "TokenRequest",
@@ -811,6 +785,26 @@ impl<'c> Choices<'c> {
         }
     }
 
+    /// The same of an object with a template of Pods.
+    fn template(&mut self, kind: usize) -> (&'static str, &'static str, &'static str, Value) {
+        let mut template = json!({ "template": self.pod() });
+        match kind {
+            0 => ("apps", "Deployment", "", json!({ "spec": template })),
+            1 => {
+                let spec = json!({ "jobTemplate": { "spec": template } });
+                ("batch", "CronJob", "", json!({ "spec": spec }))
+            }
+            2 => ("", "PodTemplate", "", template),
+            3 => {
+                if self.below(2) == 0 {
+                    template["volumeClaimTemplates"] = self.claims();
+                }
+                ("apps", "StatefulSet", "", json!({ "spec": template }))
+            }
+            _ => ("batch", "Job", "", json!({ "spec": template })),
+        }
+    }
+
     /// A request about a Pod, mostly, or another object that rules are about.
     pub fn request(&mut self) -> Value {
         let update = self.below(8);
@@ -818,7 +812,7 @@ impl<'c> Choices<'c> {
             return self.update();
         }
         let (group, kind, part, object) = self.target();
-        self.about(("CREATE", group, kind, part), object, Value::Null)
+        self.about(("CREATE", group, kind, part), object, &Value::Null)
     }
 
     fn update(&mut self) -> Value {
@@ -830,7 +824,7 @@ impl<'c> Choices<'c> {
             } else {
                 old
             };
-            return self.about(("UPDATE", "", "Pod", "ephemeralcontainers"), new, old);
+            return self.about(("UPDATE", "", "Pod", "ephemeralcontainers"), new, &old);
         }
         if what < 6 {
             return self.update_of_secret();
@@ -841,27 +835,27 @@ impl<'c> Choices<'c> {
             1 => self.target().3,
             _ => Value::Null,
         };
-        self.about(("UPDATE", group, kind, part), object, old)
+        self.about(("UPDATE", group, kind, part), object, &old)
     }
 
     /// A Secret is changed.
     pub fn update_of_secret(&mut self) -> Value {
         let (old, new) = self.secret_update();
-        self.about(("UPDATE", "", "Secret", ""), new, old)
+        self.about(("UPDATE", "", "Secret", ""), new, &old)
     }
 
     /// A Secret is created.
     pub fn creation_of_secret(&mut self) -> Value {
         let kind = self.one_of(&["Opaque", TOKEN_SECRET]);
         let secret = self.stored_secret(kind);
-        self.about(("CREATE", "", "Secret", ""), secret, Value::Null)
+        self.about(("CREATE", "", "Secret", ""), secret, &Value::Null)
     }
 
     /// Somebody asks for a token.
     pub fn creation_of_token(&mut self) -> Value {
         let object = self.token_request();
         let what = ("CREATE", "authentication.k8s.io", "TokenRequest", "token");
-        self.about(what, object, Value::Null)
+        self.about(what, object, &Value::Null)
     }
 
     fn user_info(&mut self, kind: &str) -> Value {
@@ -886,7 +880,7 @@ impl<'c> Choices<'c> {
 
     /// The request about an object: operation, group, kind and subresource, the object, and what
     /// it was before.
-    fn about(&mut self, what: (&str, &str, &str, &str), mut object: Value, old: Value) -> Value {
+    fn about(&mut self, what: (&str, &str, &str, &str), mut object: Value, old: &Value) -> Value {
         let (operation, group, kind, part) = what;
         let user = self.user_info(kind);
         if let Some(uid) = self.one_of(&[None, Some(UID), Some("another"), Some("")]) {

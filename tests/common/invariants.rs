@@ -51,11 +51,9 @@ pub fn answer(payload: &[u8]) -> Option<ValidationResponse> {
         }
     };
     if let Err(why) = is_well_formed(&response) {
-        let asked: String = String::from_utf8_lossy(payload)
-            .chars()
-            .take(20_000)
-            .collect();
-        panic!("{why}: {response:?}\nto {asked}");
+        let cut = |text: &str| text.chars().take(20_000).collect::<String>();
+        let asked = cut(&String::from_utf8_lossy(payload));
+        panic!("{why}: {}\nto {asked}", cut(&format!("{response:?}")));
     }
     Some(response)
 }
@@ -584,20 +582,18 @@ fn readers_keep_their_files(
                 ensure!(process.stepped_down, "container {name} loses {told}");
                 let asked = is_set(settings, "rootContainers", "Set");
                 ensure!(asked, "who steps down in container {name} loses {told}");
-                losers.push(name.to_owned());
+                losers.push(is);
             }
         }
     }
-    // The warning may be about one of them for all, and have its name shortened.
+    // The warning may be about one of them for all.
     let warnings = response.warnings.as_deref().unwrap_or_default();
-    let is_named = |name: &String| {
-        let start: String = name.chars().take(16).collect();
-        warnings.iter().any(|warning| warning.contains(&start))
-    };
-    let is_told = losers.is_empty() || is_cut(response) || losers.iter().any(is_named);
+    let is_told = losers.is_empty()
+        || is_cut(response)
+        || losers.iter().any(|container| is_named(warnings, container));
     ensure!(
         is_told,
-        "no warning names one of {losers:?}, who step down and lose a token"
+        "no warning names one of those who step down and lose a token: {losers:?}"
     );
     Ok(())
 }
@@ -915,59 +911,57 @@ fn is_audit(request: &Value) -> bool {
         && !has_user
 }
 
-/// The audit gets the verdict of reject mode in every mode, and is told what mode mutate would do;
-/// who looks like it in all respects but one gets the verdict of the mode.
+/// The request, of this operation, user and uid of the object.
+fn made(request: &Value, operation: &str, uid: &str, user: &Value) -> Value {
+    let mut request = request.clone();
+    request["operation"] = json!(operation);
+    request["uid"] = json!("an-object");
+    request["userInfo"] = user.clone();
+    request["object"]["metadata"]["uid"] = json!(uid);
+    if operation == "CREATE" {
+        request["oldObject"] = Value::Null;
+    }
+    request
+}
+
+/// The audit gets the verdict of reject mode in every mode, and is told what mode mutate would do.
 fn audit_is_as_in_reject_mode(request: &Value, settings: &Value) -> Checked {
     let metadata = &request["object"]["metadata"];
     if !request["object"].is_object() || !(metadata.is_null() || metadata.is_object()) {
         return Ok(());
     }
     let person = json!({ "username": "alex", "groups": ["dev"] });
-    let made = |operation: &str, uid: &str, user: &Value| {
-        let mut request = request.clone();
-        request["operation"] = json!(operation);
-        request["uid"] = json!("an-object");
-        request["userInfo"] = user.clone();
-        request["object"]["metadata"]["uid"] = json!(uid);
-        if operation == "CREATE" {
-            request["oldObject"] = Value::Null;
-        }
-        request
-    };
-    let live = made("CREATE", "another-object", &person);
-    let audit = made("CREATE", "an-object", &json!({}));
+    let live = made(request, "CREATE", "another-object", &person);
+    let audit = made(request, "CREATE", "an-object", &json!({}));
     let reject = ask(&live, settings, "reject");
-    let answers = ["mutate", "warn", "reject"].map(|mode| ask(&audit, settings, mode));
-    for answer in &answers {
-        same_paths("the audit", answer, &reject)?;
-    }
-    same_verdict(
-        "the audit in modes mutate and warn",
-        &answers[0],
-        &answers[1],
-    )?;
-    let mutate = ask(&live, settings, "mutate");
-    let update = made("UPDATE", "an-object", &json!({}));
-    let of_person = ask(&made("UPDATE", "an-object", &person), settings, "mutate");
-    let of_group = json!({ "groups": ["dev"] });
-    for (name, request, expected) in [
-        ("a user", made("CREATE", "an-object", &person), &mutate),
-        ("a group", made("CREATE", "an-object", &of_group), &mutate),
-        (
-            "another uid",
-            made("CREATE", "another-object", &json!({})),
-            &mutate,
-        ),
-        ("another operation", update, &of_person),
+    let mutate = ask(&audit, settings, "mutate");
+    let warn = ask(&audit, settings, "warn");
+    same_paths("the audit in mutate mode", &mutate, &reject)?;
+    let audited = ask(&audit, settings, "reject");
+    same_paths("the audit in reject mode", &audited, &reject)?;
+    same_verdict("the audit in modes mutate and warn", &mutate, &warn)?;
+    others_are_no_audit(request, settings)
+}
+
+/// Who looks like the audit in all respects but one gets the verdict of the mode.
+fn others_are_no_audit(request: &Value, settings: &Value) -> Checked {
+    let person = json!({ "username": "alex", "groups": ["dev"] });
+    let group = json!({ "groups": ["dev"] });
+    let nobody = json!({});
+    for (name, operation, uid, user) in [
+        ("a user", "CREATE", "an-object", &person),
+        ("a group", "CREATE", "an-object", &group),
+        ("another uid", "CREATE", "another-object", &nobody),
+        ("another operation", "UPDATE", "an-object", &nobody),
     ] {
         // Not the warnings: that a token is shortened is told to people only.
-        let response = ask(&request, settings, "mutate");
+        let response = ask(&made(request, operation, uid, user), settings, "mutate");
+        let live = made(request, operation, "another-object", &person);
+        let expected = ask(&live, settings, "mutate");
         let is_same = response.accepted == expected.accepted
             && response.mutated_object.is_some() == expected.mutated_object.is_some();
-        ensure!(
-            is_same,
-            "an audit in spite of {name}: {response:?}, {expected:?}"
-        );
+        let both = format!("{response:?}, {expected:?}");
+        ensure!(is_same, "an audit in spite of {name}: {both}");
     }
     Ok(())
 }
@@ -1101,49 +1095,41 @@ fn opened_tokens_are_told(
     mutate: &ValidationResponse,
 ) -> Checked {
     let (old, new) = (&request["oldObject"]["spec"], &request["object"]["spec"]);
-    let is_about = request["subResource"] == "ephemeralcontainers"
-        && kind(request) == "Pod"
+    let is_judged = request["subResource"] == "ephemeralcontainers"
         && request["operation"] == "UPDATE"
-        && old.is_object();
-    let is_judged = settings["fsGroup"]["rule"] != "RunAsAny"
+        && kind(request) == "Pod"
+        && settings["fsGroup"]["rule"] != "RunAsAny"
         && mutate.accepted
-        && !is_exempt(request, settings)
-        && !kubelet::is_windows(old);
-    if !is_about || !is_judged || has_repeated_names(old) {
+        && !is_cut(mutate)
+        && !is_exempt(request, settings);
+    if !is_judged || !old.is_object() || kubelet::is_windows(old) || has_repeated_names(old) {
         return Ok(());
     }
-    let Some(common) = kubelet::common_user(old) else {
-        return Ok(());
-    };
     let number = old["ephemeralContainers"].as_array().map_or(0, Vec::len);
-    let added: Vec<_> = kubelet::elements(&new["ephemeralContainers"])
-        .skip(number)
-        .collect();
-    let others = added
-        .iter()
-        .filter(|container| kubelet::user(new, container) != Some(common));
     let mut without = new.clone();
-    without["ephemeralContainers"] = old["ephemeralContainers"].clone();
-    let mut changed = kubelet::files(&without).into_iter().filter(|before| {
-        let is_token = before.kind == Kind::Token;
-        is_token && !kubelet::files(new).contains(before)
-    });
-    let Some(file) = changed.next() else {
+    let kept = kubelet::elements(&new["ephemeralContainers"]).take(number);
+    without["ephemeralContainers"] = kept.cloned().collect();
+    let files = kubelet::files(new);
+    let is_changed = |file: &File| file.kind == Kind::Token && !files.contains(file);
+    let common = kubelet::common_user(&without);
+    let changed = kubelet::files(&without).into_iter().find(is_changed);
+    let Some((common, file)) = common.zip(changed) else {
         return Ok(());
     };
+    let mut added = kubelet::elements(&new["ephemeralContainers"])
+        .skip(number)
+        .filter(|container| kubelet::user(new, container) != Some(common));
     let warnings = mutate.warnings.as_deref().unwrap_or_default();
-    let is_named = |container: &&Value| {
-        let name = container["name"].as_str().unwrap_or_default();
-        let start: String = name.chars().take(16).collect();
-        warnings.iter().any(|warning| warning.contains(&start))
-    };
-    let names: Vec<_> = others.clone().map(|container| &container["name"]).collect();
-    let is_told = is_cut(mutate) || others.clone().any(|container| is_named(container));
-    ensure!(
-        is_told,
-        "nobody is told of {names:?}, for which {file:?} changes: {mutate:?}"
-    );
+    let is_told = added.any(|container| is_named(warnings, container));
+    ensure!(is_told, "nobody is told that {file:?} changes: {mutate:?}");
     Ok(())
+}
+
+/// True when a warning has the container's name, maybe shortened.
+fn is_named(warnings: &[String], container: &Value) -> bool {
+    let name = container["name"].as_str().unwrap_or_default();
+    let start: String = name.chars().take(16).collect();
+    warnings.iter().any(|warning| warning.contains(&start))
 }
 
 /// True where the settings may leave the Pod alone.
@@ -1166,8 +1152,7 @@ fn template_speaks_for_its_pods(
     template: &ValidationResponse,
 ) -> Checked {
     let pointer = match kind(request) {
-        "Deployment" | "StatefulSet" => "/spec/template",
-        "Job" => "/spec/template",
+        "Deployment" | "StatefulSet" | "Job" => "/spec/template",
         "CronJob" => "/spec/jobTemplate/spec/template",
         "PodTemplate" => "/template",
         _ => return Ok(()),

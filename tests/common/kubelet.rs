@@ -395,7 +395,7 @@ mod tests {
     }
 
     /// The spec with this volume, which its first container mounts.
-    fn mounted(mut spec: Value, volume: Value) -> Value {
+    fn mounted(mut spec: Value, volume: &Value) -> Value {
         if spec["containers"].is_null() {
             spec["containers"] = json!([{}]);
         }
@@ -405,75 +405,46 @@ mod tests {
         spec
     }
 
+    /// As the volume has it, in modes 0400, 0440 and 0644.
     const UNSET: [&str; 3] = ["0400 0:0", "0440 0:0", "0644 0:0"];
+    const OF_ROOT: [&str; 3] = ["0600 0:0"; 3];
+    const OF_1000: [&str; 3] = ["0600 1000:0"; 3];
 
     /// Mode and owner of a token by the containers' users, the fsGroup and the volume's mode.
     #[test]
     fn token_files() {
-        let mut init_root = users(None, &[Some(1000)]);
-        init_root["initContainers"] = json!([{ "securityContext": { "runAsUser": 0 } }]);
-        let mut with_ephemeral = users(None, &[Some(1000)]);
-        with_ephemeral["ephemeralContainers"] = json!([{}]);
-        let mut with_alike = users(None, &[Some(1000)]);
-        with_alike["ephemeralContainers"] = json!([{ "securityContext": { "runAsUser": 1000 } }]);
-        let pod_1000 = users(Some(1000), &[None]);
-        let container_1000 = users(None, &[Some(1000)]);
-        let both_1000 = users(None, &[Some(1000), Some(1000)]);
-        let one_root = users(Some(1000), &[None, Some(0)]);
-        let (of_root, of_1000) = ("0640 0:65534", "0640 1000:65534");
+        let of_each = |users: &[i64]| -> Vec<_> { users.iter().copied().map(Some).collect() };
+        let container = |user: Option<i64>| json!([{ "securityContext": { "runAsUser": user } }]);
+        let with = |list: &str, user| {
+            let mut spec = users(None, &[Some(1000)]);
+            spec[list] = container(user);
+            spec
+        };
         for (name, spec, unset, of_group) in [
-            ("root, nothing set", users(None, &[None]), UNSET, of_root),
+            ("root, nothing set", users(None, &[None]), UNSET, "0"),
+            ("Pod 0", users(Some(0), &[None]), OF_ROOT, "0"),
+            ("Pod 1000", users(Some(1000), &[None]), OF_1000, "1000"),
+            ("1000", users(None, &of_each(&[1000])), OF_1000, "1000"),
+            ("both", users(None, &of_each(&[1000; 2])), OF_1000, "1000"),
+            ("two", users(None, &of_each(&[1000, 2000])), UNSET, "0"),
+            ("one unset", users(None, &[Some(1000), None]), UNSET, "0"),
+            ("one root", users(Some(1000), &[None, Some(0)]), UNSET, "0"),
+            ("init 0", with("initContainers", Some(0)), UNSET, "0"),
+            ("debug", with("ephemeralContainers", None), UNSET, "0"),
             (
-                "Pod runAsUser 0",
-                users(Some(0), &[None]),
-                ["0600 0:0"; 3],
-                of_root,
-            ),
-            ("Pod runAsUser 1000", pod_1000, ["0600 1000:0"; 3], of_1000),
-            (
-                "container runAsUser 1000",
-                container_1000,
-                ["0600 1000:0"; 3],
-                of_1000,
-            ),
-            (
-                "both containers 1000",
-                both_1000,
-                ["0600 1000:0"; 3],
-                of_1000,
-            ),
-            (
-                "1000 and 2000",
-                users(None, &[Some(1000), Some(2000)]),
-                UNSET,
-                of_root,
-            ),
-            (
-                "1000 and unset",
-                users(None, &[Some(1000), None]),
-                UNSET,
-                of_root,
-            ),
-            ("Pod 1000, one 0", one_root, UNSET, of_root),
-            ("1000, init 0", init_root, UNSET, of_root),
-            ("1000, ephemeral unset", with_ephemeral, UNSET, of_root),
-            (
-                "1000, ephemeral 1000",
-                with_alike,
-                ["0600 1000:0"; 3],
-                of_1000,
+                "1000 too",
+                with("ephemeralContainers", Some(1000)),
+                OF_1000,
+                "1000",
             ),
         ] {
             for (mode, expected) in [0o400, 0o440, 0o644].into_iter().zip(unset) {
-                let spec = mounted(spec.clone(), token(mode));
+                let spec = mounted(spec.clone(), &token(mode));
                 let listing = files(&spec)[0].listing();
                 assert_eq!(listing, expected, "{name}, {mode:o}, no fsGroup");
-                let spec = with_fs_group(spec, 65534);
-                assert_eq!(
-                    files(&spec)[0].listing(),
-                    of_group,
-                    "{name}, {mode:o}, fsGroup"
-                );
+                let listing = files(&with_fs_group(spec, 65534))[0].listing();
+                let of_group = format!("0640 {of_group}:65534");
+                assert_eq!(listing, of_group, "{name}, {mode:o}, fsGroup");
             }
         }
     }
@@ -498,7 +469,7 @@ mod tests {
                 pod_root.clone(),
             ];
             for (spec, expected) in specs.into_iter().zip(expected) {
-                let spec = mounted(spec, token(0o644));
+                let spec = mounted(spec, &token(0o644));
                 let readable = files(&spec)[0].is_readable(user, &[group]);
                 assert_eq!(readable, expected, "{name}: {}", spec["securityContext"]);
             }
@@ -517,7 +488,7 @@ mod tests {
             ("without SETGID", dropped, "own", "own"),
         ] {
             let spec = json!({ "containers": [{ "securityContext": context }] });
-            let spec = mounted(spec, token(0o644));
+            let spec = mounted(spec, &token(0o644));
             for (spec, expected) in [(spec.clone(), without), (with_fs_group(spec, 7), with)] {
                 let file = &files(&spec)[0];
                 let readers: Vec<_> = processes(&spec, &spec["containers"][0])
@@ -536,12 +507,26 @@ mod tests {
         }
     }
 
-    /// What fsGroup does to the files of other volumes.
+    /// A volume, and how its files look without and with fsGroup 7.
+    fn assert_files(name: &str, source: &str, value: &Value, without: &str, with: &str) {
+        let spec = mounted(json!({}), &json!({ "name": "v", source: value }));
+        let expected: Vec<_> = files(&spec).iter().map(File::listing).collect();
+        assert!(!expected.is_empty(), "{name}");
+        assert!(
+            expected.iter().all(|it| it == without),
+            "{name}: {expected:?}"
+        );
+        for file in files(&with_fs_group(spec, 7)) {
+            assert_eq!(file.listing(), with, "{name}: {}", file.path);
+        }
+    }
+
+    /// What fsGroup does to the files of volumes without tokens.
     #[test]
-    fn other_files() {
+    fn files_of_secrets_and_their_like() {
         let item = json!({ "items": [{ "key": "k", "path": "k", "mode": 0o400 }] });
         let of = |mode: i64| json!({ "defaultMode": mode });
-        let downward = |mode| json!({ "defaultMode": mode, "items": [{ "path": "n" }] });
+        let fields = |mode| json!({ "defaultMode": mode, "items": [{ "path": "n" }] });
         let projected = |mode| {
             json!({ "defaultMode": mode, "sources": [
                 { "secret": { "name": "s" } },
@@ -549,86 +534,36 @@ mod tests {
                 { "downwardAPI": { "items": [{ "path": "n" }] } },
             ] })
         };
-        let disk = ("0600 999:999", "0660 999:7");
-        for (name, source, value, (without, with)) in [
-            (
-                "Secret, default",
-                "secret",
-                json!({}),
-                ("0644 0:0", "0644 0:7"),
-            ),
-            ("Secret 0400", "secret", of(0o400), ("0400 0:0", "0440 0:7")),
-            ("Secret 0600", "secret", of(0o600), ("0600 0:0", "0640 0:7")),
-            ("Secret 0440", "secret", of(0o440), ("0440 0:0", "0440 0:7")),
-            ("Secret 0444", "secret", of(0o444), ("0444 0:0", "0444 0:7")),
-            (
-                "Secret's item 0400",
-                "secret",
-                item,
-                ("0400 0:0", "0440 0:7"),
-            ),
-            (
-                "ConfigMap 0555",
-                "configMap",
-                of(0o555),
-                ("0555 0:0", "0555 0:7"),
-            ),
-            (
-                "ConfigMap, default",
-                "configMap",
-                json!({}),
-                ("0644 0:0", "0644 0:7"),
-            ),
-            (
-                "ConfigMap 0400",
-                "configMap",
-                of(0o400),
-                ("0400 0:0", "0440 0:7"),
-            ),
-            (
-                "downwardAPI",
-                "downwardAPI",
-                downward(Value::Null),
-                ("0644 0:0", "0644 0:7"),
-            ),
-            (
-                "downwardAPI 0400",
-                "downwardAPI",
-                downward(json!(0o400)),
-                ("0400 0:0", "0440 0:7"),
-            ),
-            (
-                "projected 0400",
-                "projected",
-                projected(0o400),
-                ("0400 0:0", "0440 0:7"),
-            ),
-            (
-                "projected 0600",
-                "projected",
-                projected(0o600),
-                ("0600 0:0", "0640 0:7"),
-            ),
-            ("a claim", "persistentVolumeClaim", json!({}), disk),
-            ("an ephemeral claim", "ephemeral", json!({}), disk),
-            (
-                "a CSI volume",
-                "csi",
-                json!({ "driver": "x", "readOnly": false }),
-                disk,
-            ),
-            ("a source of tomorrow", "later", json!({ "x": 1 }), disk),
+        for (source, value, without, with) in [
+            ("secret", json!({}), "0644 0:0", "0644 0:7"),
+            ("secret", of(0o400), "0400 0:0", "0440 0:7"),
+            ("secret", of(0o600), "0600 0:0", "0640 0:7"),
+            ("secret", of(0o440), "0440 0:0", "0440 0:7"),
+            ("secret", of(0o444), "0444 0:0", "0444 0:7"),
+            ("secret", item, "0400 0:0", "0440 0:7"),
+            ("configMap", of(0o555), "0555 0:0", "0555 0:7"),
+            ("configMap", json!({}), "0644 0:0", "0644 0:7"),
+            ("configMap", of(0o400), "0400 0:0", "0440 0:7"),
+            ("downwardAPI", fields(None), "0644 0:0", "0644 0:7"),
+            ("downwardAPI", fields(Some(0o400)), "0400 0:0", "0440 0:7"),
+            ("projected", projected(0o400), "0400 0:0", "0440 0:7"),
+            ("projected", projected(0o600), "0600 0:0", "0640 0:7"),
         ] {
-            let spec = mounted(json!({}), json!({ "name": "v", source: value }));
-            let expected: Vec<_> = files(&spec).iter().map(File::listing).collect();
-            assert!(!expected.is_empty(), "{name}");
-            assert!(
-                expected.iter().all(|it| it == without),
-                "{name}: {expected:?}"
-            );
-            for file in files(&with_fs_group(spec, 7)) {
-                assert_eq!(file.listing(), with, "{name}: {}", file.path);
-            }
+            assert_files(&format!("{source} {value}"), source, &value, without, with);
+        }
+    }
+
+    #[test]
+    fn files_that_outlive_a_container() {
+        let writable = json!({ "driver": "x", "readOnly": false });
+        for (source, value) in [
+            ("persistentVolumeClaim", json!({ "claimName": "c" })),
+            ("ephemeral", json!({})),
+            ("csi", writable),
+            ("flexVolume", json!({})),
+            ("volumeSourceOfTomorrow", json!({ "x": 1 })),
+        ] {
+            assert_files(source, source, &value, "0600 999:999", "0660 999:7");
         }
     }
 
@@ -665,7 +600,7 @@ mod tests {
         ] {
             let mut volume = volume;
             volume["name"] = json!("v");
-            assert_eq!(files(&mounted(json!({}), volume)), [], "{name}");
+            assert_eq!(files(&mounted(json!({}), &volume)), [], "{name}");
         }
     }
 
@@ -718,29 +653,22 @@ mod tests {
         }
     }
 
-    /// A required node affinity with these terms, each of them with these expressions.
-    fn affinity(terms: &[&[(&str, &str, &[&str])]]) -> Value {
-        let expression = |(key, operator, values): &(&str, &str, &[&str])| json!({ "key": key, "operator": operator, "values": values });
-        let term = |expressions: &&[(&str, &str, &[&str])]| {
-            let expressions: Vec<_> = expressions.iter().map(expression).collect();
-            json!({ "matchExpressions": expressions })
-        };
-        let terms: Vec<_> = terms.iter().map(term).collect();
-        json!({ "affinity": { "nodeAffinity": {
-            "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": terms },
-        } } })
+    const OS: &str = "kubernetes.io/os";
+
+    /// Whether the Pod runs on Windows; and never if it says another system first.
+    fn assert_windows(name: &str, spec: &Value, expected: bool) {
+        assert_eq!(is_windows(spec), expected, "{name}: {spec}");
+        let mut linux = spec.clone();
+        linux["os"] = json!({ "name": "linux" });
+        assert!(!is_windows(&linux), "{name}, but for Linux: {spec}");
     }
 
     #[test]
     fn pods_that_run_on_windows() {
-        const OS: &str = "kubernetes.io/os";
         let selector = |key: &str, value: &str| json!({ "nodeSelector": { key: value } });
-        let options = json!({ "windowsOptions": {} });
-        let of_container = json!({ "containers": [{ "securityContext": options }] });
-        let windows: (&str, &str, &[&str]) = (OS, "In", &["windows"]);
-        let linux: (&str, &str, &[&str]) = (OS, "In", &["linux"]);
-        let zone: (&str, &str, &[&str]) = ("topology.kubernetes.io/zone", "In", &["a"]);
-        let build: (&str, &str, &[&str]) = (WINDOWS_BUILD, "In", &["10.0.20348"]);
+        let options = json!({ "securityContext": { "windowsOptions": {} } });
+        let mut with_linux = options.clone();
+        with_linux["nodeSelector"] = json!({ OS: "linux" });
         for (name, spec, expected) in [
             ("nothing", json!({}), false),
             ("spec.os", json!({ "os": { "name": "windows" } }), true),
@@ -748,52 +676,57 @@ mod tests {
             ("a node selector", selector(OS, "windows"), true),
             ("of Linux", selector(OS, "linux"), false),
             ("a build", selector(WINDOWS_BUILD, "10.0.20348"), true),
-            ("affinity", affinity(&[&[windows]]), true),
-            ("affinity for a build", affinity(&[&[build]]), true),
-            (
-                "that a label exists",
-                affinity(&[&[(WINDOWS_BUILD, "Exists", &[])]]),
-                true,
-            ),
-            (
-                "that none does",
-                affinity(&[&[(WINDOWS_BUILD, "DoesNotExist", &[])]]),
-                false,
-            ),
-            (
-                "among other expressions",
-                affinity(&[&[zone, windows]]),
-                true,
-            ),
-            ("each term", affinity(&[&[windows], &[zone, build]]), true),
-            ("one term", affinity(&[&[windows], &[zone]]), false),
-            (
-                "one term of Linux",
-                affinity(&[&[windows], &[linux]]),
-                false,
-            ),
-            (
-                "either system",
-                affinity(&[&[(OS, "In", &["windows", "linux"])]]),
-                false,
-            ),
-            (
-                "not Windows",
-                affinity(&[&[(OS, "NotIn", &["windows"])]]),
-                false,
-            ),
-            ("no term", affinity(&[]), false),
-            (
-                "the Pod's options",
-                json!({ "securityContext": options }),
-                true,
-            ),
-            ("a container's options", of_container, true),
+            ("the Pod's options", options.clone(), true),
+            ("of a container", json!({ "containers": [options] }), true),
+            ("on Linux", with_linux, false),
         ] {
-            assert_eq!(is_windows(&spec), expected, "{name}");
-            let mut preferred = spec.clone();
-            preferred["os"] = json!({ "name": "linux" });
-            assert!(!is_windows(&preferred), "{name}, but for Linux");
+            assert_windows(name, &spec, expected);
+        }
+    }
+
+    /// An expression of a node affinity.
+    fn expression(key: &str, operator: &str, values: &[&str]) -> Value {
+        json!({ "key": key, "operator": operator, "values": values })
+    }
+
+    #[test]
+    fn pods_that_a_node_affinity_puts_on_windows() {
+        let windows = || expression(OS, "In", &["windows"]);
+        let linux = || expression(OS, "In", &["linux"]);
+        let either = expression(OS, "In", &["windows", "linux"]);
+        let not_linux = expression(OS, "NotIn", &["linux"]);
+        let zone = || expression("topology.kubernetes.io/zone", "In", &["a"]);
+        let build = || expression(WINDOWS_BUILD, "In", &["10.0.20348"]);
+        let is_built = expression(WINDOWS_BUILD, "Exists", &[]);
+        let no_build = expression(WINDOWS_BUILD, "DoesNotExist", &[]);
+        for (name, terms, expected) in [
+            ("no term", vec![], false),
+            ("the system", vec![vec![windows()]], true),
+            ("another one", vec![vec![linux()]], false),
+            ("either", vec![vec![either]], false),
+            (
+                "not Linux, which may be neither",
+                vec![vec![not_linux]],
+                false,
+            ),
+            ("a build", vec![vec![build()]], true),
+            ("any build", vec![vec![is_built]], true),
+            ("no build", vec![vec![no_build]], false),
+            ("the zone, too", vec![vec![zone(), windows()]], true),
+            (
+                "each term",
+                vec![vec![windows()], vec![zone(), build()]],
+                true,
+            ),
+            ("one term", vec![vec![windows()], vec![zone()]], false),
+            ("one of Linux", vec![vec![linux()], vec![windows()]], false),
+        ] {
+            let term = |expressions| json!({ "matchExpressions": expressions });
+            let terms: Vec<_> = terms.into_iter().map(term).collect();
+            let spec = json!({ "affinity": { "nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": terms },
+            } } });
+            assert_windows(name, &spec, expected);
         }
     }
 
