@@ -134,7 +134,7 @@ fn is_cut(response: &ValidationResponse) -> bool {
     response
         .warnings
         .as_ref()
-        .is_some_and(|warnings| warnings.len() > MOST_WARNINGS)
+        .is_some_and(|warnings| warnings.len() >= MOST_WARNINGS)
 }
 
 /// Any bytes as settings get an answer that people can read.
@@ -636,8 +636,8 @@ fn conversion_is_proven(
     let spec = &request["object"]["spec"];
     let names = ["serviceAccountName", "serviceAccount"].map(|member| spec[member].as_str());
     let mut names = names.into_iter().flatten().filter(|name| !name.is_empty());
-    let start = format!("{}-token-", names.next().unwrap_or("default"));
-    let start: String = start.chars().take(58).collect();
+    let whole = format!("{}-token-", names.next().unwrap_or("default"));
+    let start: String = whole.chars().take(58).collect();
     let after = kubelet::elements(&mutated["spec"]["volumes"]);
     for (old, new) in kubelet::elements(&spec["volumes"]).zip(after) {
         let Some(secret) = old["secret"]["secretName"].as_str() else {
@@ -660,8 +660,9 @@ fn conversion_is_proven(
             .flat_map(|container| kubelet::elements(&container["volumeMounts"]))
             .filter(|mount| mount["name"] == name);
         let is_seen = mounts.any(|mount| leads_to_token(&mount["mountPath"]));
+        // What Kubernetes cut has 58 characters of the account in it: nobody else's name does.
         ensure!(
-            is_seen,
+            is_seen || start != whole,
             "{secret} is mounted nowhere near the folder of tokens"
         );
     }
@@ -748,7 +749,10 @@ fn maxima_are_ordered(request: &Value, settings: &Value) -> Checked {
 fn exemptions_accept(request: &Value, settings: &Value, reject: &ValidationResponse) -> Checked {
     for (key, value) in [
         ("exemptNamespaces", json!(["kube-*", "payments"])),
-        ("exemptServiceAccounts", json!(["ci-*/builder", "*/d*"])),
+        (
+            "exemptServiceAccounts",
+            json!(["ci-*/builder", "shop/admin", "*/d*"]),
+        ),
         ("optOutAnnotation", json!("example.com/exempt")),
     ] {
         let mut more = settings.clone();
@@ -814,7 +818,8 @@ fn overrides_win_by_field(request: &Value, settings: &Value) -> Checked {
     let is_match = |pattern: &Value| {
         let pattern = pattern.as_str().unwrap_or_default();
         match pattern.strip_suffix('*') {
-            Some(start) => namespace.starts_with(start),
+            // What is in no namespace matches no pattern.
+            Some(start) => !namespace.is_empty() && namespace.starts_with(start),
             None => namespace == pattern,
         }
     };

@@ -61,11 +61,13 @@ const IMAGE_USER: i64 = 3_000_000_000;
 /// others, and a raw block device has no files. A Secret or ConfigMap whose keys the Pod doesn't
 /// name has one file, called `*`; so has a disk.
 pub fn files(spec: &Value) -> Vec<File> {
+    // On Windows nobody owns a file as on Linux.
+    let is_linux = !is_windows(spec);
     let pod = Owners {
         fs_group: spec["securityContext"]["fsGroup"]
             .as_i64()
-            .filter(|_| !is_windows(spec)),
-        common_user: common_user(spec),
+            .filter(|_| is_linux),
+        common_user: common_user(spec).filter(|_| is_linux),
     };
     let mut files = Vec::new();
     for volume in elements(&spec["volumes"]) {
