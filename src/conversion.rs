@@ -5,7 +5,6 @@ use crate::kubelet::token_file::{WrittenFile, projected_token_file, secret_file}
 use crate::kubelet::users::common_user;
 use crate::legacy_tokens::LegacyToken;
 use crate::lifetime;
-use crate::message::{list_first, quote_in_warning};
 use crate::objects::{DEFAULT_MODE, PodSpec, SecretVolumeSource, Volume};
 use crate::review::{PodReview, Review, SecretUse};
 use crate::settings::Settings;
@@ -111,32 +110,22 @@ impl NewToken {
     }
 }
 
-/// Containers that may lose a token which every process could read: those that may change their
-/// groups, named, by the volumes that they mount.
-pub fn name_losing_containers<'r>(pod: &PodReview<'r>) -> BTreeMap<&'r str, String> {
-    let mut by_volume: BTreeMap<_, Vec<_>> = BTreeMap::new();
+/// Containers that may lose a token which every process could read: by each volume, the first one
+/// that mounts it and may change its groups.
+pub fn find_losing_containers<'p, 'r>(
+    pod: &'p PodReview<'r>,
+) -> BTreeMap<&'r str, &'p ContainerFacts<'r>> {
+    let mut by_volume = BTreeMap::new();
     for facts in pod
         .containers
         .iter()
         .filter(|facts| facts.may_change_groups)
     {
         for mount in facts.container.volume_mounts.iter() {
-            by_volume.entry(&*mount.name).or_default().push(facts);
+            by_volume.entry(&*mount.name).or_insert(facts);
         }
     }
-    let named = by_volume.into_iter();
-    named
-        .map(|(volume, losing)| (volume, name_containers(&losing)))
-        .collect()
-}
-
-/// Names containers, each once.
-pub fn name_containers(containers: &[&ContainerFacts]) -> String {
-    let names: BTreeSet<_> = containers
-        .iter()
-        .map(|facts| &*facts.container.name)
-        .collect();
-    list_first(names.into_iter().map(quote_in_warning))
+    by_volume
 }
 
 /// Whether there is no doubt that the volume holds the token of the Pod's own account.
@@ -196,11 +185,16 @@ fn shown_files<'v>(source: &'v SecretVolumeSource) -> Vec<ShownFile<'v>> {
 /// Whether a projected volume can show these files.
 fn check_files(files: &[ShownFile]) -> Result<(), &'static str> {
     let mut paths = BTreeSet::new();
-    let mut token_modes = BTreeSet::new();
+    let mut token_mode = None;
     for file in files {
         match file.key {
             // A projected token has no mode of its own: it gets the volume's.
-            "token" => drop(token_modes.insert(file.mode)),
+            "token" if *token_mode.get_or_insert(file.mode) != file.mode => {
+                return Err(
+                    "the token is shown with two modes, and a projected volume has one for it",
+                );
+            }
+            "token" => {}
             "ca.crt" | "namespace" | "service-ca.crt" => {}
             _ => {
                 return Err(
@@ -216,10 +210,7 @@ fn check_files(files: &[ShownFile]) -> Result<(), &'static str> {
             return Err("two of its items have one path, which a projected volume can't have");
         }
     }
-    match token_modes.len() {
-        0 | 1 => Ok(()),
-        _ => Err("the token is shown with two modes, and a projected volume has one for it"),
-    }
+    Ok(())
 }
 
 /// What shows a file of a token Secret, as the API server's own volume does

@@ -33,7 +33,7 @@ pub type Text<'a> = OrDefault<Borrowed<'a>>;
 
 /// Text that borrows from the payload unless it has escapes in it. In an `Option` a plain `Cow`
 /// would always be copied.
-#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Deref)]
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize, Deref)]
 #[deref(forward)]
 #[serde(transparent)]
 pub struct Borrowed<'a>(#[serde(borrow)] pub Cow<'a, str>);

@@ -79,12 +79,14 @@ pub fn limit_warnings(warnings: &[String]) -> Vec<String> {
     limited.into_iter().map(|text| fit_warning(text)).collect()
 }
 
-/// Names or values in a list, the first few of them.
-pub fn list_first(values: impl Iterator<Item = String>) -> String {
+/// The first few of some names or values, each quoted.
+pub fn list_first<'v>(
+    values: impl ExactSizeIterator<Item = &'v str>,
+    quote: fn(&str) -> String,
+) -> String {
     const SHOWN: usize = 3;
-    let values: Vec<_> = values.collect();
     let more = values.len().saturating_sub(SHOWN);
-    let listed = values[..values.len() - more].join(", ");
+    let listed = values.take(SHOWN).map(quote).collect::<Vec<_>>().join(", ");
     if more == 0 {
         return listed;
     }
@@ -160,9 +162,12 @@ mod tests {
 
     #[test]
     fn lists_show_the_first_few() {
-        let list = |number: usize| list_first((0..number).map(|i| i.to_string()));
-        assert_eq!(list(1), "0");
-        assert_eq!(list(3), "0, 1, 2");
-        assert_eq!(list(5), "0, 1, 2 and 2 more");
+        for (values, expected) in [
+            (&["a"][..], "\"a\""),
+            (&["a", "b", "c"], "\"a\", \"b\", \"c\""),
+            (&["a", "b", "c", "d", "e"], "\"a\", \"b\", \"c\" and 2 more"),
+        ] {
+            assert_eq!(list_first(values.iter().copied(), quote), expected);
+        }
     }
 }

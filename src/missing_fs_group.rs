@@ -1,7 +1,6 @@
 //! What a mutation does for a Pod whose token needs an fsGroup and that has none: which group it
 //! sets, and what of the Pod that may break.
 
-use crate::conversion::name_containers;
 use crate::kubelet::mounts::{ContainerFacts, Mount};
 use crate::kubelet::operating_system::is_windows;
 use crate::kubelet::token_file::{WrittenFile, projected_token_file};
@@ -10,7 +9,7 @@ use crate::kubelet::users::{common_group, common_user};
 use crate::kubelet::volumes::{
     has_certificate_key, has_files, has_files_like_tokens, has_private_file, outliving_source,
 };
-use crate::message::quote_in_warning;
+use crate::message::{list_first, quote_in_warning};
 use crate::objects::{DEFAULT_MODE, Volume};
 use crate::review::PodReview;
 use crate::settings::{CommonUser, FsGroup, GroupRule, Obstacle};
@@ -129,11 +128,8 @@ fn no_group_in_user_namespace() -> Breakage {
 
 /// What would happen to a volume whose files outlive a container.
 fn persistent_volume(pod: &PodReview, settings: &FsGroup) -> Option<Breakage> {
-    let claimed: BTreeSet<_> = pod
-        .claims
-        .iter()
-        .map(|claim| &*claim.metadata.name)
-        .collect();
+    let mut claimed = BTreeSet::new();
+    claimed.extend(pod.claims.iter().map(|claim| &*claim.metadata.name));
     let is_mounted = |name: &str| !pod.mounts_of(name).is_empty();
     // A claim's volume comes in place of one of its name
     // (`pkg/controller/statefulset/stateful_set_utils.go`, `updateStorage`).
@@ -210,7 +206,9 @@ fn mounted_volumes<'r>(
 ) -> BTreeSet<&'r str> {
     let containers = pod.containers.iter().filter(|facts| concerns(facts));
     let mounts = containers.flat_map(|facts| facts.container.volume_mounts.iter());
-    mounts.map(|mount| &*mount.name).collect()
+    let mut names = BTreeSet::new();
+    names.extend(mounts.map(|mount| &*mount.name));
+    names
 }
 
 /// What would happen in containers that see a token which every process could read, may be root and
@@ -236,11 +234,12 @@ fn losing_containers(pod: &PodReview, token_volumes: &[TokenVolume]) -> Option<B
     let open = tokens
         .chain(likes)
         .filter(|(_, file)| file.is_readable_by_all());
-    let open: BTreeSet<_> = open.map(|(name, _)| name).collect();
+    let mut open_names = BTreeSet::new();
+    open_names.extend(open.map(|(name, _)| name));
     let is_injected_open = pod.injects_token && file_of_mode(DEFAULT_MODE).is_readable_by_all();
     let sees_open = |facts: &ContainerFacts| {
         let mut mounts = facts.container.volume_mounts.iter();
-        is_injected_open || mounts.any(|mount| open.contains(&*mount.name))
+        is_injected_open || mounts.any(|mount| open_names.contains(&*mount.name))
     };
     let changing = pod
         .containers
@@ -250,11 +249,12 @@ fn losing_containers(pod: &PodReview, token_volumes: &[TokenVolume]) -> Option<B
     if losing.is_empty() {
         return None;
     }
+    let names = losing.iter().map(|facts| &*facts.container.name);
     Some(Breakage {
         what: format!(
             "if a process in container {} starts as root and becomes another user, it can't read the \
              token any more",
-            name_containers(&losing)
+            list_first(names, quote_in_warning)
         ),
         advice: "set runAsNonRoot, or the runAsUser that it becomes".to_owned(),
     })

@@ -2,9 +2,10 @@
 //! with the fields that rules read. A test compares the names with k8s-openapi's types.
 
 use crate::decode::{Borrowed, Object, OrDefault, Text};
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Value, value::RawValue};
-use std::collections::BTreeMap;
+use std::fmt;
 
 /// The type of a Secret that holds a service-account token.
 pub const TOKEN_SECRET: &str = "kubernetes.io/service-account-token";
@@ -64,12 +65,8 @@ pub struct Pod<'a> {
     pub spec: Boxed<PodSpec<'a>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(bound(deserialize = "'de: 'a"))]
-pub struct PodTemplateSpec<'a> {
-    pub metadata: Nested<ObjectMeta<'a>>,
-    pub spec: Boxed<PodSpec<'a>>,
-}
+/// The fields that are read of it are those of a Pod.
+pub type PodTemplateSpec<'a> = Pod<'a>;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
@@ -78,6 +75,7 @@ pub struct PodTemplate<'a> {
     pub template: Boxed<PodTemplateSpec<'a>>,
 }
 
+/// Also `DaemonSet`, `Job`, `ReplicaSet` and `ReplicationController`: of none of them more is read.
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub struct Deployment<'a> {
@@ -91,18 +89,8 @@ pub struct DeploymentSpec<'a> {
     pub template: Boxed<PodTemplateSpec<'a>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(bound(deserialize = "'de: 'a"))]
-pub struct ReplicaSet<'a> {
-    pub metadata: Nested<ObjectMeta<'a>>,
-    pub spec: Nested<ReplicaSetSpec<'a>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(bound(deserialize = "'de: 'a"))]
-pub struct ReplicaSetSpec<'a> {
-    pub template: Boxed<PodTemplateSpec<'a>>,
-}
+/// The same field is read of it.
+pub type JobSpec<'a> = DeploymentSpec<'a>;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
@@ -130,45 +118,6 @@ pub struct PersistentVolumeClaim<'a> {
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub struct PersistentVolumeClaimSpec<'a> {
     pub volume_mode: Text<'a>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(bound(deserialize = "'de: 'a"))]
-pub struct DaemonSet<'a> {
-    pub metadata: Nested<ObjectMeta<'a>>,
-    pub spec: Nested<DaemonSetSpec<'a>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(bound(deserialize = "'de: 'a"))]
-pub struct DaemonSetSpec<'a> {
-    pub template: Boxed<PodTemplateSpec<'a>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(bound(deserialize = "'de: 'a"))]
-pub struct ReplicationController<'a> {
-    pub metadata: Nested<ObjectMeta<'a>>,
-    pub spec: Nested<ReplicationControllerSpec<'a>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(bound(deserialize = "'de: 'a"))]
-pub struct ReplicationControllerSpec<'a> {
-    pub template: Boxed<PodTemplateSpec<'a>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(bound(deserialize = "'de: 'a"))]
-pub struct Job<'a> {
-    pub metadata: Nested<ObjectMeta<'a>>,
-    pub spec: Nested<JobSpec<'a>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(bound(deserialize = "'de: 'a"))]
-pub struct JobSpec<'a> {
-    pub template: Boxed<PodTemplateSpec<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -245,7 +194,7 @@ pub struct CSIDriverSpec<'a> {
 }
 
 /// `storage.k8s.io/v1 TokenRequest`
-#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub struct CSIDriverTokenRequest<'a> {
     pub audience: Text<'a>,
@@ -433,28 +382,56 @@ pub struct VolumeMount<'a> {
     pub read_only: Option<bool>,
 }
 
-/// A volume and its source. A source that no fsGroup reaches, or whose files are the kubelet's own,
-/// has a field; any other, known to Kubernetes today or not, is one of the `other_sources`.
-#[allow(
-    dead_code,
-    reason = "sources have fields so that they are not among the others"
-)]
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+/// A volume and its source.
+#[derive(Debug, Default)]
 pub struct Volume<'a> {
     pub name: Text<'a>,
     pub projected: Boxed<ProjectedVolumeSource<'a>>,
     pub secret: Boxed<SecretVolumeSource<'a>>,
     pub config_map: Boxed<ConfigMapVolumeSource<'a>>,
-    #[serde(rename = "downwardAPI")]
     pub downward_api: Boxed<DownwardAPIVolumeSource>,
-    pub empty_dir: Option<IgnoredAny>,
-    pub git_repo: Option<IgnoredAny>,
-    pub host_path: Option<IgnoredAny>,
-    pub image: Option<IgnoredAny>,
-    pub nfs: Option<IgnoredAny>,
-    #[serde(flatten)]
-    pub other_sources: BTreeMap<Borrowed<'a>, Option<Object<OtherVolumeSource>>>,
+    /// Any source that isn't one of these or one that no fsGroup reaches, with its name: one of those
+    /// that are known today, or one of tomorrow.
+    pub other_source: Option<(Borrowed<'a>, OtherVolumeSource)>,
+}
+
+/// Decodes a volume: serde's derive has no field for what has any name.
+struct VolumeVisitor;
+
+impl<'de> Visitor<'de> for VolumeVisitor {
+    type Value = Volume<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a volume")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Volume<'de>, A::Error> {
+        let mut volume = Volume::default();
+        while let Some(name) = map.next_key::<Borrowed>()? {
+            match &*name {
+                "name" => volume.name = map.next_value()?,
+                "projected" => volume.projected = map.next_value()?,
+                "secret" => volume.secret = map.next_value()?,
+                "configMap" => volume.config_map = map.next_value()?,
+                "downwardAPI" => volume.downward_api = map.next_value()?,
+                "emptyDir" | "gitRepo" | "hostPath" | "image" | "nfs" => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+                _ => {
+                    let source: Option<Object<OtherVolumeSource>> = map.next_value()?;
+                    let other_source = source.map(|Object(source)| (name, source));
+                    volume.other_source = other_source.or(volume.other_source);
+                }
+            }
+        }
+        Ok(volume)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Volume<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(VolumeVisitor)
+    }
 }
 
 /// The source of a volume whose files outlive a container: a claim, a CSI volume, a disk, or what a
@@ -588,11 +565,25 @@ mod tests {
                 "DeploymentSpec",
                 unknown::<DeploymentSpec, apps::v1::DeploymentSpec>(),
             ),
-            ("ReplicaSet", unknown::<ReplicaSet, apps::v1::ReplicaSet>()),
+            ("DaemonSet", unknown::<Deployment, apps::v1::DaemonSet>()),
+            (
+                "DaemonSetSpec",
+                unknown::<DeploymentSpec, apps::v1::DaemonSetSpec>(),
+            ),
+            ("ReplicaSet", unknown::<Deployment, apps::v1::ReplicaSet>()),
             (
                 "ReplicaSetSpec",
-                unknown::<ReplicaSetSpec, apps::v1::ReplicaSetSpec>(),
+                unknown::<DeploymentSpec, apps::v1::ReplicaSetSpec>(),
             ),
+            (
+                "ReplicationController",
+                unknown::<Deployment, core::v1::ReplicationController>(),
+            ),
+            (
+                "ReplicationControllerSpec",
+                unknown::<DeploymentSpec, core::v1::ReplicationControllerSpec>(),
+            ),
+            ("Job", unknown::<Deployment, batch::v1::Job>()),
             (
                 "StatefulSet",
                 unknown::<StatefulSet, apps::v1::StatefulSet>(),
@@ -601,20 +592,6 @@ mod tests {
                 "StatefulSetSpec",
                 unknown::<StatefulSetSpec, apps::v1::StatefulSetSpec>(),
             ),
-            ("DaemonSet", unknown::<DaemonSet, apps::v1::DaemonSet>()),
-            (
-                "DaemonSetSpec",
-                unknown::<DaemonSetSpec, apps::v1::DaemonSetSpec>(),
-            ),
-            (
-                "ReplicationController",
-                unknown::<ReplicationController, core::v1::ReplicationController>(),
-            ),
-            (
-                "ReplicationControllerSpec",
-                unknown::<ReplicationControllerSpec, core::v1::ReplicationControllerSpec>(),
-            ),
-            ("Job", unknown::<Job, batch::v1::Job>()),
             ("JobSpec", unknown::<JobSpec, batch::v1::JobSpec>()),
             ("CronJob", unknown::<CronJob, batch::v1::CronJob>()),
             (
@@ -778,7 +755,9 @@ mod tests {
         for source in known {
             let json = format!(r#"{{"name":"v","{source}":{{}}}}"#);
             let Object(volume): Object<Volume> = serde_json::from_str(&json).unwrap();
-            let is_other = volume.other_sources.keys().any(|name| **name == *source);
+            let is_other = volume
+                .other_source
+                .is_some_and(|(name, _)| *name == *source);
             assert_eq!(is_other, !left_alone.contains(&source), "{source}");
         }
     }

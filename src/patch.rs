@@ -6,6 +6,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, IntoDeserializ
 use serde::de::{MapAccess, SeqAccess, Visitor, value::MapDeserializer};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A field and its new value; `None` for one that is removed.
@@ -18,8 +19,10 @@ pub fn new_value(value: impl Serialize) -> Option<Box<RawValue>> {
 
 /// An object with patches, none of which is about a field inside of another one's. Their paths have
 /// to fit it.
-pub fn apply(object: &str, mut patches: Vec<Patch>) -> serde_json::Result<Box<RawValue>> {
-    patches.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+pub fn apply(object: &str, patches: Vec<Patch>) -> serde_json::Result<Box<RawValue>> {
+    let mut by_path = BTreeMap::new();
+    by_path.extend(patches);
+    let patches: Vec<_> = by_path.into_iter().collect();
     let along = Along {
         patches: &patches,
         depth: 0,

@@ -130,11 +130,10 @@ fn opt_out(subject: &Subject, settings: &Settings) -> Option<Response> {
         .child("metadata")
         .child("annotations");
     let warning = format!("{path}[{key}]: is \"true\", so that tokens are not checked");
-    Some(Response {
-        warnings: vec![fit_warning(&warning)],
-        audit_annotations: [("opt-out", key.clone())].into(),
-        ..Response::accept()
-    })
+    let mut response = Response::accept();
+    response.warnings.push(fit_warning(&warning));
+    response.audit_annotations.insert("opt-out", key.clone());
+    Some(response)
 }
 
 /// True for the kubelet's mirror of a static Pod, which can hold no token: the API server refuses it

@@ -3,13 +3,13 @@
 
 use crate::decode::{Object, OrDefault, Text, decode_object};
 use crate::objects::{
-    Boxed, CSIDriver, CSIDriverTokenRequest, CronJob, DaemonSet, Deployment, Job, List, Nested,
-    ObjectMeta, PersistentVolumeClaim, Pod, PodSpec, PodTemplate, PodTemplateSpec, ReplicaSet,
-    ReplicationController, Secret, StatefulSet, TokenRequest,
+    CSIDriver, CronJob, Deployment, List, Nested, ObjectMeta, PersistentVolumeClaim, Pod, PodSpec,
+    PodTemplate, PodTemplateSpec, Secret, StatefulSet, TokenRequest,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, from_str};
+use std::collections::BTreeSet;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
@@ -241,7 +241,7 @@ impl<'a> AdmissionRequest<'a> {
             }
             Subject::CSIDriver(driver) => {
                 let old: Result<CSIDriver, _> = decode_object(old.get());
-                old.is_ok_and(|old| sorted_tokens(&old) == sorted_tokens(driver))
+                old.is_ok_and(|old| requested_tokens(&old) == requested_tokens(driver))
             }
             _ => false,
         }
@@ -293,46 +293,41 @@ fn template_of(object: &RawValue, workload: Workload) -> Option<Value> {
     object.pointer_mut(&pointer).map(Value::take)
 }
 
-fn sorted_tokens<'d, 'a>(driver: &'d CSIDriver<'a>) -> Vec<&'d CSIDriverTokenRequest<'a>> {
+/// The tokens that a driver wants, whatever their order.
+fn requested_tokens(driver: &CSIDriver) -> BTreeSet<String> {
     let requests = driver.spec.token_requests.iter();
-    let mut requests: Vec<_> = requests.map(|request| &request.0).collect();
-    requests.sort();
-    requests
+    let mut tokens = BTreeSet::new();
+    tokens.extend(
+        requests.map(|request| format!("{:?} {}", request.expiration_seconds, &*request.audience)),
+    );
+    tokens
 }
 
 fn decode_template(json: &str, workload: Workload) -> Result<Subject<'_>, String> {
     let mut claims = List::default();
     let (metadata, template) = match workload {
-        Workload::CronJob => split_cron_job(decode_new(json)?),
-        Workload::DaemonSet => {
-            let object: DaemonSet = decode_new(json)?;
-            (object.metadata, object.spec.into_object().template)
-        }
-        Workload::Deployment => {
-            let object: Deployment = decode_new(json)?;
-            (object.metadata, object.spec.into_object().template)
-        }
-        Workload::Job => {
-            let object: Job = decode_new(json)?;
-            (object.metadata, object.spec.into_object().template)
+        Workload::CronJob => {
+            let object: CronJob = decode_new(json)?;
+            let job_template = object.spec.into_object().job_template.into_object();
+            (object.metadata, job_template.spec.into_object().template)
         }
         Workload::PodTemplate => {
             let object: PodTemplate = decode_new(json)?;
             (object.metadata, object.template)
-        }
-        Workload::ReplicaSet => {
-            let object: ReplicaSet = decode_new(json)?;
-            (object.metadata, object.spec.into_object().template)
-        }
-        Workload::ReplicationController => {
-            let object: ReplicationController = decode_new(json)?;
-            (object.metadata, object.spec.into_object().template)
         }
         Workload::StatefulSet => {
             let object: StatefulSet = decode_new(json)?;
             let spec = object.spec.into_object();
             claims = spec.volume_claim_templates;
             (object.metadata, spec.template)
+        }
+        Workload::DaemonSet
+        | Workload::Deployment
+        | Workload::Job
+        | Workload::ReplicaSet
+        | Workload::ReplicationController => {
+            let object: Deployment = decode_new(json)?;
+            (object.metadata, object.spec.into_object().template)
         }
     };
     let Object(template) =
@@ -344,11 +339,6 @@ fn decode_template(json: &str, workload: Workload) -> Result<Subject<'_>, String
         template,
         claims,
     })
-}
-
-fn split_cron_job(object: CronJob<'_>) -> (Nested<ObjectMeta<'_>>, Boxed<PodTemplateSpec<'_>>) {
-    let job_template = object.spec.into_object().job_template.into_object();
-    (object.metadata, job_template.spec.into_object().template)
 }
 
 impl<'a> Subject<'a> {

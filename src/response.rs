@@ -48,18 +48,25 @@ impl Response {
         }
     }
 
+    /// Names the rules, or what couldn't be evaluated, and the violations.
+    fn annotate(&mut self, rules: String, violations: String) {
+        self.audit_annotations.insert("rules", rules);
+        self.audit_annotations.insert("violations", violations);
+    }
+
     /// What can't be decoded, and what comes without that which is needed: rejected, but for mode
     /// `warn`.
     pub fn decode_error(message: &str, mode: Mode) -> Self {
         let message = shorten_line(message);
         let accepted = mode == Mode::Warn;
-        Self {
+        let mut response = Self {
             accepted,
             warnings: Vec::from_iter(accepted.then(|| fit_warning(&message))),
             message: (!accepted).then(|| message.clone()),
-            audit_annotations: [("rules", "decode".to_owned()), ("violations", message)].into(),
             ..Self::default()
-        }
+        };
+        response.annotate("decode".to_owned(), message);
+        response
     }
 
     /// What the mode makes of the violations, each with its rule's name; and the patches that are
@@ -90,7 +97,7 @@ impl Response {
             let violations = join_violations(&report.lines);
             response.message = (!accepted).then(|| violations.clone());
             let rules = report.rules.into_iter().collect::<Vec<_>>().join(",");
-            response.audit_annotations = [("rules", rules), ("violations", violations)].into();
+            response.annotate(rules, violations);
         }
         (response, report.patches)
     }

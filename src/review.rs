@@ -320,7 +320,8 @@ impl<'r> Review<'r> {
         let before = old
             .into_iter()
             .flat_map(|old| old.ephemeral_containers.iter());
-        let names_before: BTreeSet<_> = before.map(|container| &*container.name).collect();
+        let mut names_before = BTreeSet::new();
+        names_before.extend(before.map(|container| &*container.name));
         let mut containers = Vec::new();
         for (i, container) in new.ephemeral_containers.iter().enumerate() {
             if !names_before.contains(&*container.name) {

@@ -387,8 +387,9 @@ fn without_empty_fields(value: Value) -> Value {
             let fields = fields
                 .into_iter()
                 .filter(|(_, value)| !value.is_null() && value != "");
-            let kept = fields.map(|(name, value)| (name, without_empty_fields(value)));
-            Value::Object(kept.collect::<Map<_, _>>())
+            let mut kept = Map::new();
+            kept.extend(fields.map(|(name, value)| (name, without_empty_fields(value))));
+            Value::Object(kept)
         }
         Value::Array(elements) => elements.into_iter().map(without_empty_fields).collect(),
         value => value,

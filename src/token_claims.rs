@@ -1,6 +1,6 @@
 //! What a legacy token says of itself. It is never verified, and goes nowhere.
 
-use crate::decode::Object;
+use crate::decode::decode_object;
 use crate::objects::{SERVICE_ACCOUNT_NAME, Secret, TOKEN_SECRET};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -62,14 +62,14 @@ impl Secret<'_> {
             .filter(|c| !c.is_ascii_whitespace())
             .collect();
         let claims = URL_SAFE_NO_PAD.decode(claims).ok()?;
-        let claims: Result<Object<_>, _> = serde_json::from_slice(&claims);
-        claims.ok().map(|claims| claims.0)
+        decode_object(std::str::from_utf8(&claims).ok()?).ok()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::Object;
     use serde_json::{Value, json};
 
     /// A token with these claims; nobody signed it.

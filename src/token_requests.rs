@@ -39,7 +39,7 @@ fn name_audiences(token: &RequestedToken) -> String {
     if token.audiences.is_empty() {
         return "the API server's own".to_owned();
     }
-    list_first(token.audiences.iter().map(|audience| quote(audience)))
+    list_first(token.audiences.iter().copied(), quote)
 }
 
 fn name_bound_object(object: &BoundObjectReference) -> String {

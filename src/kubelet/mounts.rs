@@ -144,9 +144,10 @@ pub fn mounts_never_updated<'m, 'r>(mounts: &'m [Mount<'r>], files: &[&str]) -> 
     if parts.is_empty() || files.is_empty() {
         return Vec::new();
     }
-    let files: BTreeSet<_> = files.iter().map(|file| clean_path(file)).collect();
+    let mut clean_files = BTreeSet::new();
+    clean_files.extend(files.iter().map(|file| clean_path(file)));
     let shows_one =
-        |mount: &&&Mount| mount.is_unknown() || has_file_inside(&files, &mount.shown_path());
+        |mount: &&&Mount| mount.is_unknown() || has_file_inside(&clean_files, &mount.shown_path());
     parts
         .into_iter()
         .filter(|mount| shows_one(&mount))

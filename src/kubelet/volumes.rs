@@ -9,12 +9,8 @@ use crate::objects::{DEFAULT_MODE, KeyToPath, PersistentVolumeClaim, Volume, Vol
 /// (`pkg/volume/volume_linux.go`, `ChangePermissions`): any source that isn't known to be left
 /// alone, unless it is read-only. `None` for other volumes.
 pub fn outliving_source<'v>(volume: &'v Volume) -> Option<&'v str> {
-    let sources = volume.other_sources.iter();
-    let mut writable = sources.filter_map(|(name, source)| {
-        let source = source.as_ref()?;
-        (source.read_only != Some(true)).then_some(&**name)
-    });
-    writable.next()
+    let (name, source) = volume.other_source.as_ref()?;
+    (source.read_only != Some(true)).then_some(name)
 }
 
 /// True for a claim whose volume has files; a raw block device has none.

@@ -1,11 +1,12 @@
 //! What rules know beside what they see, found once for a request.
 
 use crate::cluster::{LookUpError, Secrets};
-use crate::conversion::{Conversion, NewToken, name_losing_containers};
+use crate::conversion::{Conversion, NewToken, find_losing_containers};
 use crate::kubelet::operating_system::is_windows;
 use crate::kubelet::token_file::projected_token_file;
 use crate::kubelet::users::common_user;
 use crate::legacy_tokens::{self, Finding, LegacyToken};
+use crate::message::quote_in_warning;
 use crate::missing_fs_group::{self, MissingFsGroup, TokenVolume};
 use crate::objects::DEFAULT_MODE;
 use crate::review::{PodReview, Review, SecretReference};
@@ -162,7 +163,7 @@ fn judge_losses(
     {
         return;
     }
-    let losing_by_volume = name_losing_containers(pod);
+    let losing_by_volume = find_losing_containers(pod);
     for judged in legacy_tokens {
         let Judgement::Converted {
             owner,
@@ -176,14 +177,15 @@ fn judge_losses(
         if !token.is_some_and(|token| token.narrows_access(pod.spec, fs_group)) {
             continue;
         }
-        let Some(names) = losing_by_volume.get(&*conversion.volume.name) else {
+        let Some(facts) = losing_by_volume.get(&*conversion.volume.name) else {
             continue;
         };
+        let name = quote_in_warning(&facts.container.name);
         if choice == Obstacle::Set {
-            *losing = Some(names.clone());
+            *losing = Some(name);
         } else {
             let why = format!(
-                "a process in container {names} that starts as root and becomes another user could \
+                "a process in container {name} that starts as root and becomes another user could \
                  not read the token any more: set runAsNonRoot, or the runAsUser that it becomes"
             );
             let owner = std::mem::take(owner);
