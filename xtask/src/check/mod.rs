@@ -1,0 +1,241 @@
+//! `cargo xtask check`: what the policy would do to manifests, asked of the real module, without a
+//! cluster.
+//!
+//! Data flows one way: input, units, judge, report. `units` knows what a cluster would be asked
+//! about: `live` takes off what a cluster added before, `workloads` makes the Pods, and
+//! `cluster_defaults` adds what an API server adds.
+
+mod cluster_defaults;
+mod conditions;
+mod input;
+mod judge;
+mod live;
+mod objects;
+mod policies;
+mod report;
+mod selectors;
+mod tokens;
+mod units;
+mod workloads;
+
+use crate::host::{self, Module};
+use anyhow::{Context, Result, bail};
+use input::{Input, Unreadable};
+use judge::{Judge, Judgement};
+use policies::Policy;
+use report::{Collector, InputReport, Report};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use units::{Plan, Unit};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// File with the policy's settings, as YAML or JSON, or with a policy resource that has them
+    #[arg(long, value_name = "FILE", conflicts_with = "policy")]
+    settings: Option<PathBuf>,
+    /// The mode to judge in: that of the settings, but `mutate` where they say nothing or `warn`
+    #[arg(long, value_enum)]
+    mode: Option<Mode>,
+    /// File with policy resources. Can be given more than once
+    #[arg(long, value_name = "FILE")]
+    policy: Vec<PathBuf>,
+    /// The namespace of objects that name none
+    #[arg(long, value_name = "NAMESPACE", default_value = "default")]
+    namespace: String,
+    /// What to print
+    #[arg(long, value_enum, default_value = "table")]
+    output: Output,
+    /// The policy's module
+    #[arg(long, value_name = "FILE")]
+    module: Option<PathBuf>,
+    /// Files and folders with manifests; - is standard input
+    #[arg(required = true, value_name = "MANIFEST")]
+    manifests: Vec<PathBuf>,
+}
+
+/// The policy's mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Mode {
+    Mutate,
+    Reject,
+    Warn,
+}
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Mutate => "mutate",
+            Self::Reject => "reject",
+            Self::Warn => "warn",
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    Table,
+    Json,
+}
+
+/// Something would be rejected.
+const REJECTED: u8 = 1;
+/// Wrong use, or a file that can't be read.
+const UNREADABLE: u8 = 2;
+
+/// Judges manifests; `module` is the one that is in the program, if one is.
+pub fn check(args: &Args, module: Option<&[u8]>) -> ExitCode {
+    match run(args, module) {
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            ExitCode::from(UNREADABLE)
+        }
+        Ok(report) => {
+            for Unreadable { file, document, message } in report.unreadable() {
+                let document = document.map(|it| format!(", document {it}")).unwrap_or_default();
+                eprintln!("cannot read {file}{document}: {message}");
+            }
+            match report.unreadable() {
+                [] if report.is_anything_rejected() => ExitCode::from(REJECTED),
+                [] => ExitCode::SUCCESS,
+                _ => ExitCode::from(UNREADABLE),
+            }
+        }
+    }
+}
+
+fn run(args: &Args, embedded: Option<&[u8]>) -> Result<Report> {
+    let policies = match &args.settings {
+        _ if !args.policy.is_empty() => policies::load(&args.policy, args.mode)?,
+        Some(path) => vec![Policy::from_settings(policies::settings(path)?.0, args.mode)?],
+        None => vec![Policy::from_settings(json!({}), args.mode)?],
+    };
+    let mut input = Input::read(&args.manifests);
+    let input_report = InputReport::take(&mut input);
+    let plan = Plan::new(input, &args.namespace);
+    let missing_secrets = Arc::default();
+    let module = start(args, embedded, plan.secrets.clone(), &missing_secrets)?;
+    let mut judge = Judge::new(module, policies, plan.namespaces.clone())?;
+    let mut collector = Collector::default();
+    let mut progress = Progress::new(plan.units.iter().map(|unit| unit.requests.len()).sum());
+    for unit in &plan.units {
+        collector.add(unit, &judge_unit(&mut judge, unit)?);
+        progress.advance(unit.requests.len());
+    }
+    let mut notes = judge.notes;
+    for secret in missing_secrets.lock().iter().flat_map(|secrets| secrets.iter()) {
+        notes.insert(format!("Secret {secret} is not in the input, and taken to hold no token"));
+    }
+    let report = collector.finish(&plan, input_report, notes);
+    let text = match args.output {
+        Output::Json => serde_json::to_string_pretty(&report)? + "\n",
+        Output::Table => report.table(),
+    };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // Whoever reads has seen enough, as `head` has.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        written => written?,
+    }
+    Ok(report)
+}
+
+/// Judges the requests of a unit; with each whether it is about a Pod that the unit makes.
+fn judge_unit(judge: &mut Judge, unit: &Unit) -> Result<Vec<(bool, Judgement)>> {
+    let mut judgements: Vec<(bool, Judgement)> = Vec::new();
+    // A Pod that a workload makes shows what stays as it is; the template itself doesn't.
+    for planned in unit.requests.iter().rev() {
+        let is_shown = judgements.iter().any(|(_, judgement)| judgement.is_covered);
+        let judgement = match &planned.without_fs_group {
+            Some(pod) => judge.judge_again(&planned.request, pod)?,
+            None => judge.judge(&planned.request, !is_shown || unit.pods > 0)?,
+        };
+        judgements.push((planned.is_made, judgement));
+    }
+    Ok(judgements)
+}
+
+/// Starts the module. It may ask for the Secrets of the input; its log lines go nowhere.
+fn start(
+    args: &Args,
+    embedded: Option<&[u8]>,
+    secrets: BTreeMap<(String, String), Value>,
+    missing: &Arc<Mutex<BTreeSet<String>>>,
+) -> Result<Module> {
+    let missing = missing.clone();
+    let cluster = move |namespace: &str, operation: &str, payload: &[u8]| {
+        match (namespace, operation) {
+            ("tracing", _) => Ok(Vec::new()),
+            ("kubernetes", "get_resource") => look_up(&secrets, &missing, payload),
+            _ => Err(format!("{namespace}/{operation} is not there without a cluster")),
+        }
+    };
+    match (&args.module, embedded) {
+        (Some(path), _) => Module::start(&read_module(path)?, &host::config()?, cluster),
+        (None, Some(module)) => Module::start(module, &host::uncached_config(), cluster),
+        (None, None) => Module::start(&read_module(&built_module()?)?, &host::config()?, cluster),
+    }
+}
+
+fn read_module(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The project's own module, built where it isn't there yet.
+fn built_module() -> Result<PathBuf> {
+    const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let module = Path::new(ROOT).join("policy.wasm");
+    if !module.exists() {
+        eprintln!("building the module");
+        let make = std::process::Command::new("make")
+            .args(["--no-print-directory", "--directory", ROOT, "policy.wasm"])
+            .stdout(std::io::stderr())
+            .status()?;
+        if !make.success() {
+            bail!("policy.wasm could not be built");
+        }
+    }
+    Ok(module)
+}
+
+/// What policy-server answers to the look-up of a Secret, from the Secrets of the input.
+fn look_up(
+    secrets: &BTreeMap<(String, String), Value>,
+    missing: &Mutex<BTreeSet<String>>,
+    payload: &[u8],
+) -> Result<Vec<u8>, String> {
+    let asked: Value = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
+    let text = |field: &str| asked[field].as_str().unwrap_or_default().to_owned();
+    let (namespace, name) = (text("namespace"), text("name"));
+    if let Some(secret) = secrets.get(&(namespace.clone(), name.clone())) {
+        return serde_json::to_vec(secret).map_err(|error| error.to_string());
+    }
+    missing.lock().map_err(|error| error.to_string())?.insert(format!("{namespace}/{name}"));
+    Err(format!("Cannot find v1/Secret named '{name}' inside of namespace '{namespace}'"))
+}
+
+/// A line on standard error while a long input is judged.
+struct Progress {
+    total: usize,
+    done: usize,
+}
+
+impl Progress {
+    const STEP: usize = 500;
+
+    fn new(total: usize) -> Self {
+        Self { total, done: 0 }
+    }
+
+    fn advance(&mut self, requests: usize) {
+        let steps = self.done / Self::STEP;
+        self.done += requests;
+        if self.total > Self::STEP && self.done / Self::STEP > steps {
+            let end = if std::io::stderr().is_terminal() { '\r' } else { '\n' };
+            eprint!("judged {} of {} requests{end}", self.done, self.total);
+            _ = std::io::stderr().flush();
+        }
+    }
+}

@@ -1,0 +1,588 @@
+//! What is judged: each object by itself, a workload with the Pods that it makes, the Pods of a
+//! workload that isn't there together.
+
+use super::cluster_defaults::{admit, asks_its_account, service_account, set_defaults};
+use super::input::Input;
+use super::live::{Original, as_created, controller, without_fs_group};
+use super::objects::{Judged, Object, POD, Source, descend_mut};
+use super::policies::{Namespaces, namespace_labels};
+use super::tokens::{self, Token};
+use super::workloads::{self, author, controller_user};
+use crate::admission::{AdmissionRequest, UserInfo};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What counts once.
+pub struct Unit {
+    pub namespace: String,
+    pub kind: String,
+    pub name: String,
+    pub sources: Vec<Source>,
+    /// How many of its Pods are in the input.
+    pub pods: usize,
+    pub requests: Vec<Planned>,
+    /// Tokens that only its running Pods have.
+    pub injected: Vec<Token>,
+}
+
+/// A request that a cluster would get.
+pub struct Planned {
+    pub request: AdmissionRequest,
+    /// True for the Pod of a workload that is in the input.
+    pub is_made: bool,
+    /// The Pod without its fsGroup, where an earlier mutation may have set it.
+    pub without_fs_group: Option<Value>,
+}
+
+/// All that is judged, and what isn't.
+#[derive(Default)]
+pub struct Plan {
+    pub units: Vec<Unit>,
+    pub namespaces: Namespaces,
+    /// By namespace and name: what a look-up is told.
+    pub secrets: BTreeMap<(String, String), Value>,
+    /// How many objects of other kinds there are, by apiVersion and kind.
+    pub other_kinds: BTreeMap<(String, String), usize>,
+    /// ReplicaSets of 0 replicas.
+    pub empty_replica_sets: usize,
+    /// Accounts that aren't in the input, and that a Pod asks whether it mounts a token.
+    pub unknown_accounts: BTreeSet<String>,
+    automounts: BTreeMap<(String, String), bool>,
+    default_namespace: String,
+}
+
+/// Namespace, kind and name.
+type Key = (String, String, String);
+
+impl Plan {
+    pub fn new(input: Input, default_namespace: &str) -> Self {
+        let mut plan = Self { default_namespace: default_namespace.to_owned(), ..Self::default() };
+        let objects = input.objects;
+        objects.iter().for_each(|object| plan.learn(object));
+        let mut judged = Vec::new();
+        for object in objects {
+            match object.judged() {
+                Some(kind) => judged.push((object, kind)),
+                None => {
+                    let key = (object.api_version().to_owned(), object.kind().to_owned());
+                    *plan.other_kinds.entry(key).or_default() += 1;
+                }
+            }
+        }
+        let roots = Roots::new(&judged, default_namespace);
+        let mut groups: BTreeMap<Key, usize> = BTreeMap::new();
+        let mut running_pods = Vec::new();
+        for (object, kind) in judged {
+            let namespace = object.namespace(default_namespace).to_owned();
+            match roots.of(&object, &namespace) {
+                Root::Itself if is_empty_replica_set(&object) => plan.empty_replica_sets += 1,
+                Root::Itself => {
+                    let index = plan.units.len();
+                    let unit = plan.unit(object, kind, namespace);
+                    groups.insert(unit.key(), index);
+                    plan.units.push(unit);
+                }
+                // A workload whose own workload is in the input adds nothing.
+                Root::InInput(_) if kind != &POD => {}
+                Root::InInput(key) => running_pods.push((key, object)),
+                Root::Elsewhere(key) => plan.add_to_group(&mut groups, key, object, kind),
+            }
+        }
+        for (key, pod) in running_pods {
+            if let Some(index) = groups.get(&key) {
+                plan.units[*index].add_running_pod(&pod);
+            }
+        }
+        plan.units.extend(input.requests.into_iter().map(|(source, it)| Unit::of(source, it)));
+        plan.units.sort_by(|a, b| a.order().cmp(&b.order()));
+        plan
+    }
+
+    /// Takes from an object what judging others needs.
+    fn learn(&mut self, object: &Object) {
+        let namespace = object.namespace(&self.default_namespace).to_owned();
+        let key = (namespace, object.name().to_owned());
+        match (object.api_version(), object.kind()) {
+            ("v1", "ServiceAccount") => {
+                let setting = object.value.get("automountServiceAccountToken");
+                let automounts = setting.and_then(Value::as_bool).unwrap_or(true);
+                self.automounts.insert(key, automounts);
+            }
+            ("v1", "Namespace") => {
+                self.namespaces.insert(key.1, namespace_labels(&object.value));
+            }
+            ("v1", "Secret") => {
+                self.secrets.insert(key, without_data(&object.value));
+            }
+            _ => {}
+        }
+    }
+
+    /// An object by itself, with the Pod that it would make.
+    fn unit(&mut self, object: Object, judged: &'static Judged, namespace: String) -> Unit {
+        let name = object.shown_name();
+        let Original { mut object, is_lowered } = as_created(object);
+        let mut requests = Vec::new();
+        let request_namespace = judged.is_namespaced.then_some(&*namespace);
+        let made = match judged.template {
+            [] => None,
+            template => workloads::pod(&object, template, &namespace),
+        };
+        if judged == &POD {
+            let user = match controller(&object.value) {
+                Some(owner) => controller_user(owner["kind"].as_str().unwrap_or_default()),
+                None => author(),
+            };
+            let pod = std::mem::take(&mut object.value);
+            requests.push(self.plan_pod(pod, &namespace, user, is_lowered));
+        } else {
+            let spec = [judged.template, &["spec"]].concat();
+            let spec = descend_mut(&mut object.value, &spec);
+            if let Some(spec) = spec.filter(|_| made.is_some()) {
+                set_defaults(spec);
+            }
+            let value = object.value.clone();
+            let request =
+                AdmissionRequest::create(&judged.resource, request_namespace, author(), value);
+            requests.push(Planned { request, is_made: false, without_fs_group: None });
+        }
+        if let Some(pod) = made {
+            let user = controller_user(judged.resource.kind);
+            let planned = self.plan_pod(pod, &namespace, user, false);
+            requests.push(Planned { is_made: true, ..planned });
+        }
+        Unit {
+            namespace: request_namespace.unwrap_or_default().to_owned(),
+            kind: judged.resource.kind.to_owned(),
+            name,
+            sources: vec![object.source],
+            pods: 0,
+            requests,
+            injected: Vec::new(),
+        }
+    }
+
+    /// The request for a Pod, with what an API server adds before it asks a webhook.
+    fn plan_pod(
+        &mut self,
+        mut pod: Value,
+        namespace: &str,
+        user: UserInfo,
+        is_lowered: bool,
+    ) -> Planned {
+        if let Some(spec) = descend_mut(&mut pod, &["spec"]) {
+            set_defaults(spec);
+        }
+        let account = (namespace.to_owned(), service_account(&pod).to_owned());
+        let automounts = self.automounts.get(&account).copied();
+        if automounts.is_none() && asks_its_account(&pod) {
+            self.unknown_accounts.insert(format!("{}/{}", account.0, account.1));
+        }
+        admit(&mut pod, automounts.unwrap_or(true));
+        let without_fs_group = if is_lowered { without_fs_group(&pod) } else { None };
+        let request = AdmissionRequest::create(&POD.resource, Some(namespace), user, pod);
+        Planned { request, is_made: false, without_fs_group }
+    }
+
+    /// A Pod, or a workload, whose own workload isn't in the input.
+    fn add_to_group(
+        &mut self,
+        groups: &mut BTreeMap<Key, usize>,
+        key: Key,
+        object: Object,
+        judged: &'static Judged,
+    ) {
+        let source = object.source.clone();
+        let mut unit = self.unit(object, judged, key.0.clone());
+        let is_pod = judged == &POD;
+        let index = *groups.entry(key.clone()).or_insert_with(|| {
+            let (namespace, kind, name) = key;
+            let unit = Unit { namespace, kind, name, ..Unit::default() };
+            self.units.push(unit);
+            self.units.len() - 1
+        });
+        let group = &mut self.units[index];
+        group.sources.push(source);
+        group.requests.append(&mut unit.requests);
+        group.pods += usize::from(is_pod);
+    }
+}
+
+impl Default for Unit {
+    fn default() -> Self {
+        let text = String::new;
+        let (namespace, kind, name) = (text(), text(), text());
+        let sources = Vec::new();
+        Self { namespace, kind, name, sources, pods: 0, requests: vec![], injected: vec![] }
+    }
+}
+
+impl Unit {
+    /// A request that came as one. It is judged as it is.
+    fn of(source: Source, request: AdmissionRequest) -> Self {
+        let object = Object { source, value: request.object.clone().unwrap_or_default() };
+        let name = match (request.name.as_deref(), object.shown_name()) {
+            (Some(name), _) if !name.is_empty() => name.to_owned(),
+            (_, name) => name,
+        };
+        let kind = match (&*request.operation, request.sub_resource.as_deref()) {
+            ("CREATE", None | Some("")) => request.kind.kind.clone(),
+            (operation, None | Some("")) => format!("{operation} {}", request.kind.kind),
+            (operation, Some(part)) => format!("{operation} {}/{part}", request.kind.kind),
+        };
+        Self {
+            namespace: request.namespace.clone().unwrap_or_default(),
+            kind,
+            name,
+            sources: vec![object.source],
+            requests: vec![Planned { request, is_made: false, without_fs_group: None }],
+            ..Self::default()
+        }
+    }
+
+    fn key(&self) -> Key {
+        (self.namespace.clone(), self.kind.clone(), self.name.clone())
+    }
+
+    fn order(&self) -> (&str, &str, &str, Option<&Source>) {
+        (&self.namespace, &self.kind, &self.name, self.sources.first())
+    }
+
+    fn add_running_pod(&mut self, pod: &Object) {
+        self.pods += 1;
+        let made = self.requests.iter().filter(|planned| planned.is_made);
+        let known: Vec<_> = made.flat_map(|planned| tokens::of(&planned.request, None)).collect();
+        self.injected.extend(tokens::injected(&pod.value, &known));
+    }
+}
+
+/// A ReplicaSet that a Deployment keeps for a rollback: it makes no Pods.
+fn is_empty_replica_set(object: &Object) -> bool {
+    object.kind() == "ReplicaSet"
+        && object.value.pointer("/spec/replicas").is_some_and(|replicas| replicas == 0)
+}
+
+/// What a policy may ask of a Secret.
+fn without_data(secret: &Value) -> Value {
+    let mut secret = secret.clone();
+    if let Some(fields) = secret.as_object_mut() {
+        fields.retain(|field, _| ["apiVersion", "kind", "metadata", "type"].contains(&&**field));
+        fields.entry("type").or_insert_with(|| "Opaque".into());
+    }
+    secret
+}
+
+/// Whom an object belongs to.
+enum Root {
+    Itself,
+    /// A workload in the input.
+    InInput(Key),
+    /// One that isn't.
+    Elsewhere(Key),
+}
+
+/// The workloads of the input, and whose they are.
+struct Roots {
+    workloads: BTreeMap<Key, Workload>,
+}
+
+struct Workload {
+    uid: String,
+    owner: Option<Value>,
+    is_empty: bool,
+}
+
+impl Roots {
+    fn new(objects: &[(Object, &'static Judged)], default_namespace: &str) -> Self {
+        let workloads = objects.iter().filter(|(_, judged)| !judged.template.is_empty());
+        let workloads = workloads.map(|(object, _)| {
+            let namespace = object.namespace(default_namespace).to_owned();
+            let key = (namespace, object.kind().to_owned(), object.name().to_owned());
+            let uid = object.text("/metadata/uid").to_owned();
+            let owner = controller(&object.value).cloned();
+            (key, Workload { uid, owner, is_empty: is_empty_replica_set(object) })
+        });
+        Self { workloads: workloads.collect() }
+    }
+
+    /// Follows the owners up to the last one that is known.
+    fn of(&self, object: &Object, namespace: &str) -> Root {
+        let mut owner = controller(&object.value);
+        let mut root = None;
+        let mut elsewhere = None;
+        // A Pod's ReplicaSet, its Deployment, that one's own controller, and no further.
+        for _ in 0..4 {
+            let Some(reference) = owner else { break };
+            let text = |field: &str| reference[field].as_str().unwrap_or_default().to_owned();
+            let key = (namespace.to_owned(), text("kind"), text("name"));
+            let known = self.workloads.get(&key).filter(|workload| {
+                let uid = text("uid");
+                uid.is_empty() || workload.uid.is_empty() || uid == workload.uid
+            });
+            let Some(workload) = known else {
+                elsewhere = Some(key);
+                break;
+            };
+            owner = workload.owner.as_ref();
+            root = Some((key, workload.is_empty));
+        }
+        if owner.is_some() && elsewhere.is_none() {
+            // A circle of owners owns nothing.
+            return Root::Itself;
+        }
+        match (root, elsewhere) {
+            (Some((key, false)), _) => Root::InInput(key),
+            (Some((key, true)), _) | (None, Some(key)) if object.kind() == "Pod" => {
+                self.by_name(object, key)
+            }
+            _ => Root::Itself,
+        }
+    }
+
+    /// The workload that a Pod's own one is called after: a Deployment's ReplicaSet after the
+    /// Deployment and the hash of its template, which is a label of the Pods; a CronJob's Job after
+    /// the CronJob and the minute of its time.
+    fn by_name(&self, pod: &Object, key: Key) -> Root {
+        let (namespace, kind, name) = &key;
+        let hash = pod.text("/metadata/labels/pod-template-hash");
+        let base = match (&**kind, name.rsplit_once('-')) {
+            ("ReplicaSet", Some((base, suffix))) if suffix == hash => Some(("Deployment", base)),
+            ("Job", Some((base, suffix))) if suffix.bytes().all(|it| it.is_ascii_digit()) => {
+                Some(("CronJob", base))
+            }
+            _ => None,
+        };
+        let Some((kind, name)) = base else { return Root::Elsewhere(key) };
+        let base = (namespace.clone(), kind.to_owned(), name.to_owned());
+        match self.workloads.contains_key(&base) {
+            true => Root::InInput(base),
+            // A Job's name may end with digits for another reason.
+            false if kind == "CronJob" => Root::Elsewhere(key),
+            false => Root::Elsewhere(base),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cluster_defaults::TOKEN_VOLUME;
+    use super::super::objects::{elements, elements_mut};
+    use super::*;
+    use serde_json::json;
+    use std::path::{Path, PathBuf};
+
+    fn input(values: Vec<Value>) -> Input {
+        let objects = values.into_iter().enumerate().map(|(index, value)| {
+            let source = Source { file: "f".to_owned(), document: index + 1, item: None };
+            Object { source, value }
+        });
+        Input { objects: objects.collect(), ..Input::default() }
+    }
+
+    /// What is judged of an input: namespace, kind, name, Pods in the input, requests.
+    fn planned(values: Vec<Value>) -> (Vec<String>, Plan) {
+        let plan = Plan::new(input(values), "default");
+        let units = plan.units.iter().map(|unit| {
+            let Unit { namespace, kind, name, pods, requests, .. } = unit;
+            format!("{namespace} {kind}/{name} {pods} {}", requests.len())
+        });
+        (units.collect(), plan)
+    }
+
+    fn object(api_version: &str, kind: &str, name: &str) -> Value {
+        let spec = json!({ "template": { "spec": { "containers": [{ "name": "a" }] } } });
+        json!({ "apiVersion": api_version, "kind": kind, "metadata": { "name": name }, "spec": spec })
+    }
+
+    fn owned(mut object: Value, kind: &str, name: &str) -> Value {
+        object["metadata"]["ownerReferences"] =
+            json!([{ "kind": kind, "name": name, "controller": true }]);
+        object["metadata"]["uid"] = json!("1");
+        object
+    }
+
+    fn pod(name: &str) -> Value {
+        let mut pod = object("v1", "Pod", name);
+        pod["spec"] = json!({ "containers": [{ "name": "a" }] });
+        pod
+    }
+
+    /// A Pod of a Deployment's ReplicaSet.
+    fn web_pod(name: &str) -> Value {
+        let mut pod = owned(pod(name), "ReplicaSet", "web-7d9c8b5f6d");
+        pod["metadata"]["labels"] = json!({ "pod-template-hash": "7d9c8b5f6d" });
+        pod
+    }
+
+    #[test]
+    fn a_workload_counts_once() {
+        let deployment = || object("apps/v1", "Deployment", "web");
+        let set = |replicas: i64| {
+            let mut set =
+                owned(object("apps/v1", "ReplicaSet", "web-7d9c8b5f6d"), "Deployment", "web");
+            set["spec"]["replicas"] = json!(replicas);
+            set
+        };
+        let orphan = |replicas: i64| {
+            let mut set = set(replicas);
+            set["metadata"]["ownerReferences"] = json!([]);
+            set
+        };
+        let mut other_namespace = web_pod("b");
+        other_namespace["metadata"]["namespace"] = json!("other");
+        let job_pod = || owned(pod("a"), "Job", "report-29400000");
+        let mut cron_job = object("batch/v1", "CronJob", "report");
+        cron_job["spec"] = json!({ "jobTemplate": { "spec": cron_job["spec"] } });
+        for (name, values, expected) in [
+            ("a Pod", vec![pod("a")], vec!["default Pod/a 0 1"]),
+            ("a Deployment", vec![deployment()], vec!["default Deployment/web 0 2"]),
+            (
+                "with all that it made",
+                vec![web_pod("a"), web_pod("b"), set(2), deployment()],
+                vec!["default Deployment/web 2 2"],
+            ),
+            ("with its Pods only", vec![deployment(), web_pod("a")], vec!["default Deployment/web 1 2"]),
+            (
+                "its Pods only",
+                vec![web_pod("a"), web_pod("b"), other_namespace],
+                vec!["default Deployment/web 2 2", "other Deployment/web 1 1"],
+            ),
+            ("a ReplicaSet of 0 replicas", vec![set(0), orphan(0)], vec![]),
+            (
+                "a ReplicaSet of nobody, with a Pod",
+                vec![web_pod("a"), orphan(1)],
+                vec!["default ReplicaSet/web-7d9c8b5f6d 1 2"],
+            ),
+            ("a CronJob with a Pod", vec![job_pod(), cron_job], vec!["default CronJob/report 1 2"]),
+            ("a Job's Pod", vec![job_pod()], vec!["default Job/report-29400000 1 1"]),
+            (
+                "a Node's Pods are no workload",
+                vec![owned(pod("a"), "Node", "n"), owned(pod("b"), "Node", "n")],
+                vec!["default Pod/a 0 1", "default Pod/b 0 1"],
+            ),
+            (
+                "a custom workload's Pods",
+                vec![owned(pod("a"), "Workflow", "w"), owned(pod("b"), "Workflow", "w")],
+                vec!["default Workflow/w 2 2"],
+            ),
+            (
+                "its own owner",
+                vec![owned(object("apps/v1", "ReplicaSet", "r"), "ReplicaSet", "r")],
+                vec!["default ReplicaSet/r 0 2"],
+            ),
+        ] {
+            assert_eq!(planned(values).0, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_no_rule_is_about_is_counted() {
+        let (units, plan) = planned(vec![
+            object("v1", "ConfigMap", "a"),
+            object("v1", "ConfigMap", "b"),
+            object("extensions/v1beta1", "Deployment", "old"),
+            object("v1", "Secret", "s"),
+            object("storage.k8s.io/v1", "CSIDriver", "d"),
+        ]);
+        assert_eq!(units, [" CSIDriver/d 0 1", "default Secret/s 0 1"]);
+        let kinds: Vec<_> = plan.other_kinds.iter().map(|((_, kind), it)| (&**kind, *it)).collect();
+        assert_eq!(kinds, [("Deployment", 1), ("ConfigMap", 2)]);
+        assert_eq!(plan.units[0].requests[0].request.namespace, None);
+    }
+
+    #[test]
+    fn an_account_of_the_input_says_whether_it_automounts() {
+        for (automounts, volumes, unknown) in
+            [(None, 1, 1), (Some(json!(true)), 1, 0), (Some(json!(false)), 0, 0)]
+        {
+            let mut values = vec![pod("a")];
+            if let Some(automounts) = &automounts {
+                let mut account = object("v1", "ServiceAccount", "default");
+                account["automountServiceAccountToken"] = automounts.clone();
+                values.push(account);
+            }
+            let (_, plan) = planned(values);
+            let pod = plan.units[0].requests[0].request.object.as_ref().unwrap();
+            assert_eq!(elements(&pod["spec"], "volumes").count(), volumes, "{automounts:?}");
+            assert_eq!(plan.unknown_accounts.len(), unknown, "{automounts:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_never_that_of_the_audit_scanner() {
+        let mut pod = pod("a");
+        pod["metadata"]["uid"] = json!("1");
+        let (_, plan) = planned(vec![pod, object("apps/v1", "Deployment", "web")]);
+        for request in plan.units.iter().flat_map(|unit| &unit.requests) {
+            let request = &request.request;
+            assert!(request.user_info["username"].as_str().is_some_and(|name| !name.is_empty()));
+            assert_eq!(request.object.as_ref().unwrap().pointer("/metadata/uid"), None);
+        }
+    }
+
+    /// The captured workloads, each with the Pod that a real API server made of its template.
+    fn captured() -> Vec<(String, Value, Value)> {
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/requests");
+        let folders = std::fs::read_dir(data).unwrap();
+        let files = folders.flat_map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap());
+        let files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
+        let object = |path: &Path| -> Value {
+            let review = std::fs::read_to_string(path).unwrap();
+            serde_json::from_str::<Value>(&review).unwrap()["request"]["object"].take()
+        };
+        let pods = files.iter().filter_map(|path| {
+            let name = path.to_str()?.strip_suffix(".pod.json")?;
+            let workload = PathBuf::from(format!("{name}.json"));
+            workload.exists().then(|| (name.to_owned(), object(&workload), object(path)))
+        });
+        pods.collect()
+    }
+
+    /// A Pod's spec without what other plugins add, that no rule reads, and without what a template
+    /// alone doesn't give: a StatefulSet's claims, a DaemonSet's node.
+    fn comparable(pod: &Value, kind: &str, claims: &[&str]) -> Value {
+        let mut spec = pod["spec"].clone();
+        for field in ["tolerations", "priority", "preemptionPolicy", "enableServiceLinks"] {
+            spec.as_object_mut().unwrap().remove(field);
+        }
+        if kind == "DaemonSet" {
+            spec.as_object_mut().unwrap().remove("affinity");
+        }
+        for field in ["initContainers", "containers"] {
+            for container in elements_mut(spec.as_object_mut().unwrap(), field) {
+                // Their defaults in a Pod are others than in a template.
+                ["resources", "ports"].map(|field| container.remove(field));
+            }
+        }
+        if let Some(volumes) = spec["volumes"].as_array_mut() {
+            volumes.retain(|volume| !claims.contains(&volume["name"].as_str().unwrap()));
+        }
+        let random = elements(&spec, "volumes")
+            .filter_map(|volume| volume["name"].as_str())
+            .find(|name| name.starts_with(TOKEN_VOLUME))
+            .map(str::to_owned);
+        let text = spec.to_string();
+        match random {
+            Some(name) => serde_json::from_str(&text.replace(&name, TOKEN_VOLUME)).unwrap(),
+            None => spec,
+        }
+    }
+
+    #[test]
+    fn a_workloads_pod_is_the_one_that_an_api_server_shows() {
+        let captured = captured();
+        assert!(captured.len() >= 10, "{} workloads", captured.len());
+        for (name, workload, expected) in captured {
+            let claims: Vec<_> = elements(&workload["spec"], "volumeClaimTemplates")
+                .map(|claim| claim["metadata"]["name"].as_str().unwrap().to_owned())
+                .collect();
+            let claims: Vec<_> = claims.iter().map(String::as_str).collect();
+            let kind = workload["kind"].as_str().unwrap().to_owned();
+            let (_, plan) = planned(vec![workload]);
+            let made = plan.units[0].requests[1].request.object.as_ref().unwrap();
+            let made = comparable(made, &kind, &claims);
+            let expected = comparable(&expected, &kind, &claims);
+            assert_eq!(made, expected, "{name}");
+        }
+    }
+}
