@@ -4,7 +4,7 @@
 use super::objects::{Object, Source};
 use crate::admission::AdmissionRequest;
 use serde_json::Value;
-use serde_saphyr::{DuplicateKeyPolicy, Options};
+use serde_saphyr::DuplicateKeyPolicy;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
@@ -234,13 +234,19 @@ fn split_documents(text: &str) -> Vec<(usize, &str)> {
 /// Reads one YAML document as kubectl does (sigs.k8s.io/yaml): the rules of YAML 1.1 for numbers and
 /// booleans, so that `defaultMode: 0400` is 256 and `no` is false.
 fn yaml(document: &str) -> Result<Value, serde_saphyr::Error> {
-    let mut options = Options::default();
-    options.legacy_octal_numbers = true;
-    options.strict_booleans = false;
-    options.duplicate_keys = DuplicateKeyPolicy::LastWins;
-    options.with_snippet = false;
-    // A cluster's Pods are one document. What aliases can make of a short one stays limited.
-    options.budget = None;
+    let options = serde_saphyr::options! {
+        legacy_octal_numbers: true,
+        strict_booleans: false,
+        duplicate_keys: DuplicateKeyPolicy::LastWins,
+        with_snippet: false,
+        // A cluster's Pods are one document. Depth, and what aliases make of a short one, stay limited.
+        budget: serde_saphyr::budget! {
+            max_depth: 200,
+            max_events: usize::MAX,
+            max_nodes: usize::MAX,
+            max_total_scalar_bytes: usize::MAX,
+        },
+    };
     serde_saphyr::from_str_with_options(document, options)
 }
 

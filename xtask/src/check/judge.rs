@@ -28,8 +28,10 @@ pub struct Judgement {
 /// Why an object is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Rejection {
-    #[serde(skip_serializing_if = "String::is_empty")]
+    /// The policy that rejects it; empty where settings alone are judged.
     pub policy: String,
+    /// The kind of the object that is rejected: a workload's own, or that of its Pods.
+    pub kind: String,
     pub message: String,
 }
 
@@ -143,7 +145,8 @@ impl Judge {
             (false, _) => Some(answer.message.unwrap_or_default()),
         };
         if let Some(message) = message {
-            judgement.rejections.push(Rejection { policy: policy.name.clone(), message });
+            let policy = policy.name.clone();
+            judgement.rejections.push(Rejection { policy, kind: current.kind.kind.clone(), message });
         } else if answer.mutated_object.is_some() {
             current.object = answer.mutated_object;
         }

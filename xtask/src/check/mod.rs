@@ -18,11 +18,13 @@ mod tokens;
 mod units;
 mod workloads;
 
+use crate::admission::AdmissionRequest;
 use crate::host::{self, Module};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use input::{Input, Unreadable};
 use judge::{Judge, Judgement};
 use policies::Policy;
+pub use policies::settings;
 use report::{Collector, InputReport, Report};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,9 +110,14 @@ pub fn check(args: &Args, module: Option<&[u8]>) -> ExitCode {
 }
 
 fn run(args: &Args, embedded: Option<&[u8]>) -> Result<Report> {
+    let mut notes = BTreeSet::new();
     let policies = match &args.settings {
         _ if !args.policy.is_empty() => policies::load(&args.policy, args.mode)?,
-        Some(path) => vec![Policy::from_settings(policies::settings(path)?.0, args.mode)?],
+        Some(path) => {
+            let (settings, policy) = policies::settings(path)?;
+            notes.extend(policy.map(|policy| format!("the settings are those of {policy}")));
+            vec![Policy::from_settings(settings, args.mode)?]
+        }
         None => vec![Policy::from_settings(json!({}), args.mode)?],
     };
     let mut input = Input::read(&args.manifests);
@@ -125,7 +132,7 @@ fn run(args: &Args, embedded: Option<&[u8]>) -> Result<Report> {
         collector.add(unit, &judge_unit(&mut judge, unit)?);
         progress.advance(unit.requests.len());
     }
-    let mut notes = judge.notes;
+    notes.extend(judge.notes);
     for secret in missing_secrets.lock().iter().flat_map(|secrets| secrets.iter()) {
         notes.insert(format!("Secret {secret} is not in the input, and taken to hold no token"));
     }
@@ -142,15 +149,30 @@ fn run(args: &Args, embedded: Option<&[u8]>) -> Result<Report> {
     Ok(report)
 }
 
+/// The requests that a cluster would get for a file: with each what was made of which document; none
+/// for a request, which stays as it is.
+pub fn requests(path: &Path) -> Result<Vec<(Option<String>, AdmissionRequest)>> {
+    let input = Input::read(&[path.to_owned()]);
+    if let Some(Unreadable { file, document, message }) = input.unreadable.first() {
+        let document = document.map(|it| format!(", document {it}")).unwrap_or_default();
+        bail!("cannot read {file}{document}: {message}");
+    }
+    let mut units = Plan::new(input, "default").units;
+    units.sort_by(|a, b| a.sources.cmp(&b.sources));
+    let requests: Vec<_> = units.into_iter().flat_map(Unit::described).collect();
+    ensure!(!requests.is_empty(), "no rule is about what is in {}", path.display());
+    Ok(requests)
+}
+
 /// Judges the requests of a unit; with each whether it is about a Pod that the unit makes.
 fn judge_unit(judge: &mut Judge, unit: &Unit) -> Result<Vec<(bool, Judgement)>> {
     let mut judgements: Vec<(bool, Judgement)> = Vec::new();
-    // A Pod that a workload makes shows what stays as it is; the template itself doesn't.
     for planned in unit.requests.iter().rev() {
-        let is_shown = judgements.iter().any(|(_, judgement)| judgement.is_covered);
+        // What a Pod that is made will show, its template needn't.
+        let is_shown = judgements.iter().any(|(is_made, it)| *is_made && it.is_covered);
         let judgement = match &planned.without_fs_group {
             Some(pod) => judge.judge_again(&planned.request, pod)?,
-            None => judge.judge(&planned.request, !is_shown || unit.pods > 0)?,
+            None => judge.judge(&planned.request, !is_shown)?,
         };
         judgements.push((planned.is_made, judgement));
     }

@@ -239,7 +239,14 @@ fn documents(path: &Path) -> Result<Vec<Value>> {
     for document in yaml_documents(&text) {
         let document = document
             .map_err(|error| anyhow!("{}, document {}: {error}", path.display(), values.len() + 1));
-        values.push(document?);
+        match document? {
+            // As `kubectl get` prints policies.
+            Value::Object(mut list) if list.get("items").is_some_and(Value::is_array) => {
+                let items = list.remove("items").unwrap_or_default();
+                values.extend(items.as_array().into_iter().flatten().cloned());
+            }
+            document => values.push(document),
+        }
     }
     Ok(values)
 }
@@ -272,7 +279,8 @@ pub fn load(paths: &[impl AsRef<Path>], mode: Option<Mode>) -> Result<Vec<Policy
     Ok(policies)
 }
 
-/// The settings of a file: those of the first policy resource in it, with its name, or the file.
+/// The settings of a file: those of the first policy resource in it, with its kind and name, or the
+/// file.
 pub fn settings(path: &Path) -> Result<(Value, Option<String>)> {
     let documents = documents(path)?;
     if let Some(policy) = documents.iter().find(|document| is_policy(document)) {

@@ -60,6 +60,8 @@ struct ObjectReport {
     name: String,
     /// How many of its Pods are in the input.
     pods: usize,
+    #[serde(skip)]
+    makes_pods: bool,
     sources: Vec<String>,
     verdict: Verdict,
     rejections: Vec<Rejection>,
@@ -121,12 +123,23 @@ impl ObjectReport {
             kind: unit.kind.clone(),
             name: unit.name.clone(),
             pods: unit.pods,
+            makes_pods: judgements.iter().any(|(is_made, _)| *is_made),
             sources: unit.sources.iter().map(Source::to_string).collect(),
             verdict,
             rejections: rejections.into_iter().collect(),
             left_alone: left_alone.into_iter().collect(),
             warnings: warnings.into_iter().collect(),
             changes: changes.into_iter().collect(),
+        }
+    }
+
+    /// What is rejected, and by whom, where that isn't plain.
+    fn rejected_subject(&self, rejection: &Rejection) -> Option<String> {
+        match (rejection.kind == "Pod" && self.makes_pods, &*rejection.policy) {
+            (false, "") => None,
+            (false, policy) => Some(format!("by {policy}")),
+            (true, "") => Some("its Pods".to_owned()),
+            (true, policy) => Some(format!("its Pods, by {policy}")),
         }
     }
 
@@ -302,8 +315,8 @@ impl Report {
         for object in objects {
             _ = writeln!(out, "  {}", object.title());
             for rejection in &object.rejections {
-                if !rejection.policy.is_empty() {
-                    _ = writeln!(out, "    by {}:", rejection.policy);
+                if let Some(subject) = object.rejected_subject(rejection) {
+                    _ = writeln!(out, "    {subject}:");
                 }
                 rejection.message.lines().for_each(|line| _ = writeln!(out, "    {line}"));
             }

@@ -1,10 +1,12 @@
 //! What is judged: each object by itself, a workload with the Pods that it makes, the Pods of a
 //! workload that isn't there together.
 
-use super::cluster_defaults::{admit, asks_its_account, service_account, set_defaults};
+use super::cluster_defaults::{
+    admit, asks_its_account, is_token_volume, service_account, set_defaults,
+};
 use super::input::Input;
 use super::live::{Original, as_created, controller, without_fs_group};
-use super::objects::{Judged, Object, POD, Source, descend_mut};
+use super::objects::{Judged, Object, POD, Source, descend_mut, elements};
 use super::policies::{Namespaces, namespace_labels};
 use super::tokens::{self, Token};
 use super::workloads::{self, author, controller_user};
@@ -28,6 +30,8 @@ pub struct Unit {
 /// A request that a cluster would get.
 pub struct Planned {
     pub request: AdmissionRequest,
+    /// True for one that was in the input.
+    is_given: bool,
     /// True for the Pod of a workload that is in the input.
     pub is_made: bool,
     /// The Pod without its fsGroup, where an earlier mutation may have set it.
@@ -93,7 +97,10 @@ impl Plan {
                 plan.units[*index].add_running_pod(&pod);
             }
         }
-        plan.units.extend(input.requests.into_iter().map(|(source, it)| Unit::of(source, it)));
+        for (source, request) in input.requests {
+            let unit = plan.given(source, request);
+            plan.units.push(unit);
+        }
         plan.units.sort_by(|a, b| a.order().cmp(&b.order()));
         plan
     }
@@ -144,7 +151,7 @@ impl Plan {
             let value = object.value.clone();
             let request =
                 AdmissionRequest::create(&judged.resource, request_namespace, author(), value);
-            requests.push(Planned { request, is_made: false, without_fs_group: None });
+            requests.push(Planned::new(request));
         }
         if let Some(pod) = made {
             let user = controller_user(judged.resource.kind);
@@ -160,6 +167,31 @@ impl Plan {
             requests,
             injected: Vec::new(),
         }
+    }
+
+    /// A request that came as one. It is judged as it is; what it is about may make Pods.
+    fn given(&mut self, source: Source, request: AdmissionRequest) -> Unit {
+        let object = Object { source, value: request.object.clone().unwrap_or_default() };
+        let mut name = match request.name.as_deref() {
+            Some(name) if !name.is_empty() => name.to_owned(),
+            _ => object.shown_name(),
+        };
+        let sub_resource = request.sub_resource.as_deref().unwrap_or_default();
+        if request.operation != "CREATE" {
+            name += &format!(" ({} {sub_resource})", request.operation).replace(" )", ")");
+        }
+        let namespace = request.namespace.clone().unwrap_or_default();
+        let kind = request.kind.kind.clone();
+        let judged = object.judged().filter(|judged| {
+            !judged.template.is_empty() && judged.resource.kind == kind && sub_resource.is_empty()
+        });
+        let made = judged.and_then(|it| workloads::pod(&object, it.template, &namespace));
+        let mut requests = vec![Planned { is_given: true, ..Planned::new(request) }];
+        if let Some(pod) = made {
+            let planned = self.plan_pod(pod, &namespace, controller_user(&kind), false);
+            requests.push(Planned { is_made: true, ..planned });
+        }
+        Unit { namespace, kind, name, sources: vec![object.source], requests, ..Unit::default() }
     }
 
     /// The request for a Pod, with what an API server adds before it asks a webhook.
@@ -181,7 +213,7 @@ impl Plan {
         admit(&mut pod, automounts.unwrap_or(true));
         let without_fs_group = if is_lowered { without_fs_group(&pod) } else { None };
         let request = AdmissionRequest::create(&POD.resource, Some(namespace), user, pod);
-        Planned { request, is_made: false, without_fs_group }
+        Planned { without_fs_group, ..Planned::new(request) }
     }
 
     /// A Pod, or a workload, whose own workload isn't in the input.
@@ -208,6 +240,23 @@ impl Plan {
     }
 }
 
+impl Planned {
+    fn new(request: AdmissionRequest) -> Self {
+        Self { request, is_given: false, is_made: false, without_fs_group: None }
+    }
+
+    /// What an API server would add, and was added.
+    fn added(&self) -> &'static str {
+        let object = self.request.object.as_ref().unwrap_or(&Value::Null);
+        let mut volumes = elements(&object["spec"], "volumes");
+        match (volumes.any(is_token_volume), object.pointer("/spec/restartPolicy")) {
+            (true, _) => ", with the defaults and the token that an API server adds",
+            (false, Some(_)) => ", with the defaults that an API server adds",
+            (false, None) => "",
+        }
+    }
+}
+
 impl Default for Unit {
     fn default() -> Self {
         let text = String::new;
@@ -218,26 +267,23 @@ impl Default for Unit {
 }
 
 impl Unit {
-    /// A request that came as one. It is judged as it is.
-    fn of(source: Source, request: AdmissionRequest) -> Self {
-        let object = Object { source, value: request.object.clone().unwrap_or_default() };
-        let name = match (request.name.as_deref(), object.shown_name()) {
-            (Some(name), _) if !name.is_empty() => name.to_owned(),
-            (_, name) => name,
+    /// Its requests, with what was made of which document.
+    pub fn described(self) -> Vec<(Option<String>, AdmissionRequest)> {
+        let Self { kind, name, sources, requests, .. } = self;
+        let source = sources.first().map(Source::to_string).unwrap_or_default();
+        let describe = |planned: Planned| {
+            if planned.is_given {
+                return (None, planned.request);
+            }
+            let subject = format!("{kind} {name}");
+            let subject = match planned.is_made {
+                true => format!("the Pod that {subject} would make"),
+                false => subject,
+            };
+            let added = planned.added();
+            (Some(format!("{source}: {subject}{added}")), planned.request)
         };
-        let kind = match (&*request.operation, request.sub_resource.as_deref()) {
-            ("CREATE", None | Some("")) => request.kind.kind.clone(),
-            (operation, None | Some("")) => format!("{operation} {}", request.kind.kind),
-            (operation, Some(part)) => format!("{operation} {}/{part}", request.kind.kind),
-        };
-        Self {
-            namespace: request.namespace.clone().unwrap_or_default(),
-            kind,
-            name,
-            sources: vec![object.source],
-            requests: vec![Planned { request, is_made: false, without_fs_group: None }],
-            ..Self::default()
-        }
+        requests.into_iter().map(describe).collect()
     }
 
     fn key(&self) -> Key {
@@ -366,7 +412,7 @@ impl Roots {
 #[cfg(test)]
 mod tests {
     use super::super::cluster_defaults::TOKEN_VOLUME;
-    use super::super::objects::{elements, elements_mut};
+    use super::super::objects::elements_mut;
     use super::*;
     use serde_json::json;
     use std::path::{Path, PathBuf};
@@ -551,7 +597,7 @@ mod tests {
         for field in ["initContainers", "containers"] {
             for container in elements_mut(spec.as_object_mut().unwrap(), field) {
                 // Their defaults in a Pod are others than in a template.
-                ["resources", "ports"].map(|field| container.remove(field));
+                container.retain(|field, _| !["resources", "ports"].contains(&&**field));
             }
         }
         if let Some(volumes) = spec["volumes"].as_array_mut() {
