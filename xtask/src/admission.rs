@@ -60,13 +60,13 @@ pub struct UserInfo {
     pub groups: Vec<String>,
 }
 
-/// A resource of an API server, with its kind.
+/// `meta/v1 APIResource`: a resource of an API server, with its kind.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Resource {
+pub struct ApiResource {
     pub group: &'static str,
     pub version: &'static str,
     pub kind: &'static str,
-    pub resource: &'static str,
+    pub name: &'static str,
     pub sub_resource: Option<&'static str>,
 }
 
@@ -87,9 +87,9 @@ impl AdmissionRequest {
 
     /// The request to create an object.
     pub fn create(
-        resource: &Resource,
+        resource: &ApiResource,
         namespace: Option<&str>,
-        user: UserInfo,
+        user: &UserInfo,
         object: Value,
     ) -> Self {
         let name = object.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
@@ -101,7 +101,7 @@ impl AdmissionRequest {
             kind: resource.kind.to_owned(),
         };
         let group_resource =
-            GroupVersionResource { group, version, resource: resource.resource.to_owned() };
+            GroupVersionResource { group, version, resource: resource.name.to_owned() };
         Self {
             uid: "5f2c6a1e-7d0b-4c3f-9a58-e1d2b3c4a596".to_owned(),
             request_kind: Some(kind.clone()),

@@ -162,7 +162,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn pod(spec: Value) -> Value {
+    fn pod(spec: &Value) -> Value {
         json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "a" }, "spec": spec })
     }
 
@@ -238,7 +238,7 @@ mod tests {
             ),
             ("no container", json!({}), true, vec![], 0),
         ] {
-            let mut pod = pod(spec);
+            let mut pod = pod(&spec);
             admit(&mut pod, automounts);
             assert_eq!(mounted(&pod), (volumes, mounts), "{name}");
             assert_eq!(pod["spec"]["serviceAccountName"], "default", "{name}");
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_mirror_pod_gets_no_token() {
-        let mut pod = pod(json!({ "containers": [{ "name": "a" }] }));
+        let mut pod = pod(&json!({ "containers": [{ "name": "a" }] }));
         pod["metadata"]["annotations"] = json!({ "kubernetes.io/config.mirror": "x" });
         let before = pod.clone();
         admit(&mut pod, true);
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn the_defaults_that_rules_read() {
-        let mut pod = pod(json!({ "serviceAccount": "app", "volumes": [
+        let mut pod = pod(&json!({ "serviceAccount": "app", "volumes": [
             { "name": "t", "projected": { "sources": [{ "serviceAccountToken": { "path": "t" } }] } },
             { "name": "s", "secret": { "secretName": "s", "defaultMode": 256 } },
             { "name": "e" },

@@ -114,7 +114,7 @@ mod tests {
             "metadata": { "name": "web-0", "annotations": { "a.example.com/b": "c" } },
             "spec": { "priority": 3, "containers": [{ "name": "a" }] },
         });
-        let request = AdmissionRequest::create(&POD.resource, Some("team-a"), author(), pod);
+        let request = AdmissionRequest::create(&POD.resource, Some("team-a"), &author(), pod);
         for (expression, expected) in [
             ("true", "yes"),
             ("request.kind.kind == 'Pod' && !has(request.subResource)", "yes"),
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn one_that_is_false_decides() {
-        let request = AdmissionRequest::create(&POD.resource, None, author(), json!({}));
+        let request = AdmissionRequest::create(&POD.resource, None, &author(), json!({}));
         let condition = |name: &str, expression: &str| MatchCondition {
             name: name.to_owned(),
             expression: expression.to_owned(),

@@ -122,7 +122,7 @@ impl Input {
         if is_request {
             self.add_request(source, value);
         } else if kind.ends_with("List") && value["items"].is_array() {
-            self.add_list(source, value);
+            self.add_list(&source, value);
         } else if !kind.is_empty() && !api_version.is_empty() {
             self.objects.push(Object { source, value });
         } else if !is_named && (value.is_object() || value.is_array()) && !has_either(&value) {
@@ -144,7 +144,7 @@ impl Input {
             Err(error) => self.fail(&source.file, Some(source.document), &format!("{error:#}")),
             Ok(request) => match request.object {
                 Some(list) if request.kind.kind.ends_with("List") && list["items"].is_array() => {
-                    self.add_list(source, list);
+                    self.add_list(&source, list);
                 }
                 _ => self.requests.push((source, request)),
             },
@@ -152,7 +152,7 @@ impl Input {
     }
 
     /// The items of a list. Those of a typed one, such as PodList, may lack kind and apiVersion.
-    fn add_list(&mut self, source: Source, mut list: Value) {
+    fn add_list(&mut self, source: &Source, mut list: Value) {
         let kind = list["kind"].as_str().unwrap_or_default().trim_end_matches("List").to_owned();
         let api_version = list["apiVersion"].clone();
         let Value::Array(items) = list["items"].take() else { return };
@@ -344,9 +344,21 @@ mod tests {
             ("no kind", "f", "apiVersion: v1", Some(1), "it has no kind"),
             ("no apiVersion", "f", "kind: Pod", Some(1), "it has no apiVersion"),
             ("JSON", "f.json", "{\"kind\": \"Pod\",", Some(1), "EOF"),
-            ("the second JSON value", "f.json", r#"{"kind":"Pod","apiVersion":"v1"} {"#, Some(2), "EOF"),
+            (
+                "the second JSON value",
+                "f.json",
+                r#"{"kind":"Pod","apiVersion":"v1"} {"#,
+                Some(2),
+                "EOF",
+            ),
             ("nothing", "f", "", None, "empty"),
-            ("a review without a request", "f", "kind: AdmissionReview", Some(1), "AdmissionRequest"),
+            (
+                "a review without a request",
+                "f",
+                "kind: AdmissionReview",
+                Some(1),
+                "AdmissionRequest",
+            ),
             ("an item", "f", "{kind: List, apiVersion: v1, items: [1]}", Some(1), "no kind"),
         ] {
             let input = read(file, text, true);

@@ -38,8 +38,8 @@ pub struct Rejection {
 /// A violation that stays, and why.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct LeftAlone {
-    pub violation: String,
     pub reason: String,
+    pub violation: String,
 }
 
 /// The module with its policies.
@@ -146,7 +146,11 @@ impl Judge {
         };
         if let Some(message) = message {
             let policy = policy.name.clone();
-            judgement.rejections.push(Rejection { policy, kind: current.kind.kind.clone(), message });
+            judgement.rejections.push(Rejection {
+                policy,
+                kind: current.kind.kind.clone(),
+                message,
+            });
         } else if answer.mutated_object.is_some() {
             current.object = answer.mutated_object;
         }

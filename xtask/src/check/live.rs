@@ -45,7 +45,7 @@ pub fn as_created(object: Object) -> Original {
         fields.remove("status");
     }
     if let Some(metadata) = descend_mut(&mut object.value, &["metadata"]) {
-        SERVER_FIELDS.iter().for_each(|field| _ = metadata.remove(*field));
+        metadata.retain(|field, _| !SERVER_FIELDS.contains(&&**field));
     }
     let spec = descend_mut(&mut object.value, &["spec"]).filter(|_| is_pod);
     let is_lowered = spec.is_some_and(strip_pod);
@@ -90,7 +90,9 @@ fn strip_pod(spec: &mut Map<String, Value>) -> bool {
                 let name = mount["name"].as_str().unwrap_or_default();
                 mount["mountPath"] == TOKEN_MOUNT_PATH && injected.contains(name)
             };
-            mounts.into_iter().for_each(|mounts| mounts.retain(|mount| !is_injected(mount)));
+            if let Some(mounts) = mounts {
+                mounts.retain(|mount| !is_injected(mount));
+            }
         }
     }
     is_lowered

@@ -187,13 +187,12 @@ fn start(
     missing: &Arc<Mutex<BTreeSet<String>>>,
 ) -> Result<Module> {
     let missing = missing.clone();
-    let cluster = move |namespace: &str, operation: &str, payload: &[u8]| {
-        match (namespace, operation) {
+    let cluster =
+        move |namespace: &str, operation: &str, payload: &[u8]| match (namespace, operation) {
             ("tracing", _) => Ok(Vec::new()),
             ("kubernetes", "get_resource") => look_up(&secrets, &missing, payload),
             _ => Err(format!("{namespace}/{operation} is not there without a cluster")),
-        }
-    };
+        };
     match (&args.module, embedded) {
         (Some(path), _) => Module::start(&read_module(path)?, &host::config()?, cluster),
         (None, Some(module)) => Module::start(module, &host::uncached_config(), cluster),

@@ -1,6 +1,6 @@
 //! Kubernetes objects as people have them, and the resources that the policy's rules are about.
 
-use crate::admission::Resource;
+use crate::admission::ApiResource;
 use serde_json::{Map, Value};
 use std::fmt::{Display, Formatter, Result};
 
@@ -83,7 +83,7 @@ fn is_empty(value: &Value) -> bool {
     value.is_null() || value.as_object().is_some_and(Map::is_empty)
 }
 
-impl Resource {
+impl ApiResource {
     pub fn api_version(&self) -> String {
         match self.group {
             "" => self.version.to_owned(),
@@ -95,7 +95,7 @@ impl Resource {
 /// A resource that a rule of the policy is about.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Judged {
-    pub resource: Resource,
+    pub resource: ApiResource,
     pub is_namespaced: bool,
     /// The fields that lead to the template of its Pods; none in what makes no Pods.
     pub template: &'static [&'static str],
@@ -104,19 +104,19 @@ pub struct Judged {
 const fn judged(
     group: &'static str,
     kind: &'static str,
-    resource: &'static str,
+    name: &'static str,
     template: &'static [&'static str],
 ) -> Judged {
-    let resource = Resource { group, version: "v1", kind, resource, sub_resource: None };
+    let resource = ApiResource { group, version: "v1", kind, name, sub_resource: None };
     Judged { resource, is_namespaced: true, template }
 }
 
 const TEMPLATE: &[&str] = &["spec", "template"];
-const TOKEN_REQUEST: Resource = Resource {
+const TOKEN_REQUEST: ApiResource = ApiResource {
     group: "authentication.k8s.io",
     version: "v1",
     kind: "TokenRequest",
-    resource: "serviceaccounts",
+    name: "serviceaccounts",
     sub_resource: Some("token"),
 };
 
@@ -133,10 +133,7 @@ const JUDGED: [Judged; 12] = [
     judged("", "PodTemplate", "podtemplates", &["template"]),
     judged("", "Secret", "secrets", &[]),
     Judged { resource: TOKEN_REQUEST, is_namespaced: true, template: &[] },
-    Judged {
-        is_namespaced: false,
-        ..judged("storage.k8s.io", "CSIDriver", "csidrivers", &[])
-    },
+    Judged { is_namespaced: false, ..judged("storage.k8s.io", "CSIDriver", "csidrivers", &[]) },
 ];
 
 /// What a workload makes.

@@ -139,10 +139,10 @@ impl Policy {
         namespaces: &Namespaces,
         note: &mut impl FnMut(String),
     ) -> Result<Selected> {
-        if let Some(namespace) = request.namespace.as_deref().filter(|it| !it.is_empty()) {
-            if !self.selects_namespace(namespace, namespaces, note) {
-                return Ok(Selected::No("its namespaceSelector".to_owned()));
-            }
+        if let Some(namespace) = request.namespace.as_deref().filter(|it| !it.is_empty())
+            && !self.selects_namespace(namespace, namespaces, note)
+        {
+            return Ok(Selected::No("its namespaceSelector".to_owned()));
         }
         let objects = [&request.object, &request.old_object];
         let mut labels = objects.into_iter().flatten().map(labels);
@@ -233,8 +233,8 @@ fn with_mode(settings: Value, mode: Option<Mode>, is_mutating: bool) -> Value {
 
 /// The documents of a file of policies or settings.
 fn documents(path: &Path) -> Result<Vec<Value>> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut values = Vec::new();
     for document in yaml_documents(&text) {
         let document = document
@@ -254,7 +254,8 @@ fn documents(path: &Path) -> Result<Vec<Value>> {
 fn is_policy(document: &Value) -> bool {
     let api_version = document["apiVersion"].as_str().unwrap_or_default();
     let kind = document["kind"].as_str().unwrap_or_default();
-    api_version.starts_with(API_GROUP) && matches!(kind, "ClusterAdmissionPolicy" | "AdmissionPolicy")
+    api_version.starts_with(API_GROUP)
+        && matches!(kind, "ClusterAdmissionPolicy" | "AdmissionPolicy")
 }
 
 /// The policies of a file, in order: the mutating ones before the others. Other objects, such as
@@ -300,7 +301,7 @@ mod tests {
     use super::super::workloads::author;
     use super::*;
 
-    fn policy(kind: &str, spec: Value) -> Policy {
+    fn policy(kind: &str, spec: &Value) -> Policy {
         let metadata = json!({ "name": "p", "namespace": "team-a" });
         let resource = json!({ "kind": kind, "metadata": metadata, "spec": spec });
         Policy::new(serde_json::from_value(resource).unwrap(), None).unwrap()
@@ -308,31 +309,43 @@ mod tests {
 
     fn request(namespace: &str) -> AdmissionRequest {
         let pod = json!({ "metadata": { "labels": { "app": "web" } } });
-        AdmissionRequest::create(&POD.resource, Some(namespace), author(), pod)
+        AdmissionRequest::create(&POD.resource, Some(namespace), &author(), pod)
     }
 
     #[test]
     fn rules() {
-        let rule = |groups: &str, resources: &str, operations: &str| json!({ "rules": [{ "apiGroups": [groups],
-            "apiVersions": ["v1"], "resources": [resources], "operations": [operations] }] });
+        let rule = |groups: &str, resources: &str, operations: &str| {
+            json!({ "rules": [{ "apiGroups": [groups],
+            "apiVersions": ["v1"], "resources": [resources], "operations": [operations] }] })
+        };
         for (name, spec, sub_resource, expected) in [
             ("the Pod", rule("", "pods", "CREATE"), None, true),
             ("all", rule("*", "*", "*"), None, true),
             ("another group", rule("apps", "pods", "CREATE"), None, false),
             ("another resource", rule("", "secrets", "CREATE"), None, false),
             ("another operation", rule("", "pods", "UPDATE"), None, false),
-            ("the subresource", rule("", "pods/ephemeralcontainers", "*"), Some("ephemeralcontainers"), true),
+            (
+                "the subresource",
+                rule("", "pods/ephemeralcontainers", "*"),
+                Some("ephemeralcontainers"),
+                true,
+            ),
             ("a subresource only", rule("", "pods/ephemeralcontainers", "*"), None, false),
             ("no subresource", rule("", "pods", "*"), Some("ephemeralcontainers"), false),
             ("the star is no subresource", rule("", "*", "*"), Some("ephemeralcontainers"), false),
             ("all of all", rule("", "*/*", "*"), Some("ephemeralcontainers"), true),
             ("all of all is no subresource, too", rule("", "*/*", "*"), None, true),
-            ("of any resource", rule("", "*/ephemeralcontainers", "*"), Some("ephemeralcontainers"), true),
+            (
+                "of any resource",
+                rule("", "*/ephemeralcontainers", "*"),
+                Some("ephemeralcontainers"),
+                true,
+            ),
             ("no rules", json!({}), None, false),
         ] {
             let mut request = request("team-a");
             request.sub_resource = sub_resource.map(str::to_owned);
-            let policy = policy("ClusterAdmissionPolicy", spec);
+            let policy = policy("ClusterAdmissionPolicy", &spec);
             assert_eq!(policy.covers(&request), expected, "{name}");
         }
     }
@@ -346,19 +359,67 @@ mod tests {
         let condition = json!([{ "name": "c", "expression": "request.namespace != 'team-a'" }]);
         for (name, kind, spec, expected, notes) in [
             ("nothing", cluster, json!({}), None, 0),
-            ("null", cluster, json!({ "namespaceSelector": null, "matchConditions": null }), None, 0),
-            ("its name", cluster, json!({ "namespaceSelector": label(NAMESPACE_NAME, "team-a") }), None, 0),
-            ("another name", cluster, json!({ "namespaceSelector": label(NAMESPACE_NAME, "b") }), Some("its namespaceSelector"), 0),
+            (
+                "null",
+                cluster,
+                json!({ "namespaceSelector": null, "matchConditions": null }),
+                None,
+                0,
+            ),
+            (
+                "its name",
+                cluster,
+                json!({ "namespaceSelector": label(NAMESPACE_NAME, "team-a") }),
+                None,
+                0,
+            ),
+            (
+                "another name",
+                cluster,
+                json!({ "namespaceSelector": label(NAMESPACE_NAME, "b") }),
+                Some("its namespaceSelector"),
+                0,
+            ),
             ("its label", cluster, json!({ "namespaceSelector": label("tier", "gold") }), None, 0),
-            ("another label", cluster, json!({ "namespaceSelector": label("tier", "tin") }), Some("its namespaceSelector"), 0),
-            ("the object's label", cluster, json!({ "objectSelector": label("app", "web") }), None, 0),
-            ("not the object's", cluster, json!({ "objectSelector": label("app", "db") }), Some("its objectSelector"), 0),
-            ("a condition", cluster, json!({ "matchConditions": condition }), Some("its matchCondition \"c\""), 0),
-            ("one that isn't evaluated", cluster, json!({ "matchConditions": [{ "name": "c", "expression": "authorizer" }] }), None, 1),
+            (
+                "another label",
+                cluster,
+                json!({ "namespaceSelector": label("tier", "tin") }),
+                Some("its namespaceSelector"),
+                0,
+            ),
+            (
+                "the object's label",
+                cluster,
+                json!({ "objectSelector": label("app", "web") }),
+                None,
+                0,
+            ),
+            (
+                "not the object's",
+                cluster,
+                json!({ "objectSelector": label("app", "db") }),
+                Some("its objectSelector"),
+                0,
+            ),
+            (
+                "a condition",
+                cluster,
+                json!({ "matchConditions": condition }),
+                Some("its matchCondition \"c\""),
+                0,
+            ),
+            (
+                "one that isn't evaluated",
+                cluster,
+                json!({ "matchConditions": [{ "name": "c", "expression": "authorizer" }] }),
+                None,
+                1,
+            ),
             ("a namespace's policy", "AdmissionPolicy", json!({}), None, 0),
         ] {
             let mut noted = Vec::new();
-            let selected = policy(kind, spec)
+            let selected = policy(kind, &spec)
                 .selects(&request("team-a"), &namespaces, &mut |note| noted.push(note))
                 .unwrap();
             let left_out = match selected {
@@ -373,7 +434,7 @@ mod tests {
     #[test]
     fn a_namespace_that_is_not_in_the_input_has_no_label_but_its_name() {
         let spec = json!({ "namespaceSelector": { "matchLabels": { "tier": "gold" } } });
-        let policy = policy("ClusterAdmissionPolicy", spec);
+        let policy = policy("ClusterAdmissionPolicy", &spec);
         let mut noted = Vec::new();
         let namespaces = Namespaces::new();
         let selected =

@@ -98,7 +98,8 @@ impl ObjectReport {
         let mut warnings = BTreeSet::new();
         let mut changes = BTreeSet::new();
         let is_pod_covered = judgements.iter().any(|(is_made, it)| *is_made && it.is_covered);
-        let is_own_rejected = judgements.iter().any(|(is_made, it)| !is_made && !it.rejections.is_empty());
+        let is_own_rejected =
+            judgements.iter().any(|(is_made, it)| !is_made && !it.rejections.is_empty());
         for (is_made, judgement) in judgements {
             // What the workload itself is refused, its Pods would be as well.
             if !(*is_made && is_own_rejected) {
@@ -133,6 +134,22 @@ impl ObjectReport {
         }
     }
 
+    /// The violations that stay, below the reason that they have in common. Where a warning is the
+    /// reason, that says it all.
+    fn write_left_alone(&self, out: &mut String) {
+        let mut last = "";
+        for LeftAlone { violation, reason } in &self.left_alone {
+            if self.warnings.contains(reason) {
+                continue;
+            }
+            if reason != last {
+                _ = writeln!(out, "    {reason}:");
+            }
+            last = reason;
+            _ = writeln!(out, "    {violation}");
+        }
+    }
+
     /// What is rejected, and by whom, where that isn't plain.
     fn rejected_subject(&self, rejection: &Rejection) -> Option<String> {
         match (rejection.kind == "Pod" && self.makes_pods, &*rejection.policy) {
@@ -147,6 +164,9 @@ impl ObjectReport {
     fn title(&self) -> String {
         let namespace = if self.namespace.is_empty() { "(cluster)" } else { &self.namespace };
         let mut title = format!("{namespace} {}/{}", self.kind, self.name);
+        if self.pods > 0 {
+            _ = write!(title, ", {}", plural(self.pods, "Pod"));
+        }
         match &*self.sources {
             [source] => _ = write!(title, " ({source})"),
             [source, rest @ ..] => _ = write!(title, " ({source}, and {} more)", rest.len()),
@@ -197,9 +217,11 @@ impl Collector {
             granted_seconds: token.granted,
             objects,
         });
-        let not_judged = not_judged
-            .into_iter()
-            .map(|((api_version, kind), count)| KindCount { api_version, kind, count });
+        let not_judged = not_judged.into_iter().map(|((api_version, kind), count)| KindCount {
+            api_version,
+            kind,
+            count,
+        });
         Report {
             summary: Summary {
                 rejected: count(Verdict::Rejected),
@@ -240,13 +262,21 @@ fn assumptions(plan: &Plan, input: &InputReport) -> Vec<String> {
     let accounts: Vec<_> = plan.unknown_accounts.iter().map(String::as_str).collect();
     if !accounts.is_empty() {
         let listed = list(&accounts);
-        notes.push(format!("taken to mount a token, as no ServiceAccount in the input says otherwise: {listed}"));
+        notes.push(format!(
+            "taken to mount a token, as no ServiceAccount in the input says otherwise: {listed}"
+        ));
     }
     if plan.empty_replica_sets > 0 {
-        notes.push(format!("left out: {} of 0 replicas", plural(plan.empty_replica_sets, "ReplicaSet")));
+        notes.push(format!(
+            "left out: {} of 0 replicas",
+            plural(plan.empty_replica_sets, "ReplicaSet")
+        ));
     }
     if input.requests > 0 {
-        notes.push(format!("{} judged as it came, nothing was added", plural(input.requests, "request")));
+        notes.push(format!(
+            "{} judged as it came, nothing was added",
+            plural(input.requests, "request")
+        ));
     }
     let skipped: Vec<_> = input.skipped.iter().map(Source::to_string).collect();
     if !skipped.is_empty() {
@@ -281,8 +311,10 @@ impl Report {
     /// The report for people.
     pub fn table(&self) -> String {
         let mut out = String::new();
-        let counts: Vec<_> =
-            VERDICTS.iter().map(|(verdict, name)| format!("{} {name}", self.of(*verdict).count())).collect();
+        let counts: Vec<_> = VERDICTS
+            .iter()
+            .map(|(verdict, name)| format!("{} {name}", self.of(*verdict).count()))
+            .collect();
         _ = writeln!(out, "{}: {}", plural(self.objects.len(), "object"), counts.join(", "));
         for (verdict, name) in VERDICTS {
             self.write_verdict(&mut out, verdict, name);
@@ -293,11 +325,15 @@ impl Report {
             let kinds: Vec<_> =
                 kinds.map(|it| format!("{} {} ({})", it.count, it.kind, it.api_version)).collect();
             _ = writeln!(out, "\nnot judged, as no rule is about them:");
-            kinds.iter().for_each(|kind| _ = writeln!(out, "  {kind}"));
+            for kind in kinds {
+                _ = writeln!(out, "  {kind}");
+            }
         }
         if !self.notes.is_empty() {
             _ = writeln!(out, "\nnotes:");
-            self.notes.iter().for_each(|note| _ = writeln!(out, "  {note}"));
+            for note in &self.notes {
+                _ = writeln!(out, "  {note}");
+            }
         }
         out
     }
@@ -318,16 +354,14 @@ impl Report {
                 if let Some(subject) = object.rejected_subject(rejection) {
                     _ = writeln!(out, "    {subject}:");
                 }
-                rejection.message.lines().for_each(|line| _ = writeln!(out, "    {line}"));
+                for line in rejection.message.lines() {
+                    _ = writeln!(out, "    {line}");
+                }
             }
-            for LeftAlone { violation, reason } in &object.left_alone {
-                _ = match &**reason {
-                    "" => writeln!(out, "    {violation}"),
-                    reason if object.warnings.iter().any(|it| it == reason) => Ok(()),
-                    reason => writeln!(out, "    {violation} ({reason})"),
-                };
+            object.write_left_alone(out);
+            for warning in &object.warnings {
+                _ = writeln!(out, "    {warning}");
             }
-            object.warnings.iter().for_each(|warning| _ = writeln!(out, "    {warning}"));
         }
     }
 

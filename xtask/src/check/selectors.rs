@@ -67,9 +67,7 @@ mod tests {
     #[test]
     fn selectors() {
         let labels = Labels::from([("team".to_owned(), "a".to_owned())]);
-        let expression = |key: &str, operator: &str, values: Value| {
-            json!({ "matchExpressions": [{ "key": key, "operator": operator, "values": values }] })
-        };
+        let expression = |key: &str, operator: &str, values: Value| json!({ "matchExpressions": [{ "key": key, "operator": operator, "values": values }] });
         for (name, selector, expected) in [
             ("nothing", json!({}), true),
             ("null", json!({ "matchLabels": null, "matchExpressions": null }), true),

@@ -55,9 +55,8 @@ fn volume_tokens(volume: &Value) -> impl Iterator<Item = Token> {
 pub fn injected(pod: &Value, of_its_workload: &[Token]) -> Vec<Token> {
     let volumes = elements(&pod["spec"], "volumes").filter(|volume| !is_token_volume(volume));
     let tokens = volumes.flat_map(volume_tokens);
-    let is_known = |token: &Token| {
-        of_its_workload.iter().any(|known| known.audience == token.audience)
-    };
+    let is_known =
+        |token: &Token| of_its_workload.iter().any(|known| known.audience == token.audience);
     tokens.filter(|token| !is_known(token)).collect()
 }
 
@@ -91,7 +90,7 @@ mod tests {
             ] } })
         };
         let request =
-            |object| AdmissionRequest::create(&POD.resource, Some("n"), author(), object);
+            |object| AdmissionRequest::create(&POD.resource, Some("n"), &author(), object);
         let token = |audience: Option<&str>, seconds, granted| Token {
             audience: audience.map(str::to_owned),
             seconds,

@@ -61,48 +61,55 @@ type Key = (String, String, String);
 impl Plan {
     pub fn new(input: Input, default_namespace: &str) -> Self {
         let mut plan = Self { default_namespace: default_namespace.to_owned(), ..Self::default() };
-        let objects = input.objects;
-        objects.iter().for_each(|object| plan.learn(object));
+        for object in &input.objects {
+            plan.learn(object);
+        }
         let mut judged = Vec::new();
-        for object in objects {
-            match object.judged() {
-                Some(kind) => judged.push((object, kind)),
-                None => {
-                    let key = (object.api_version().to_owned(), object.kind().to_owned());
-                    *plan.other_kinds.entry(key).or_default() += 1;
-                }
+        for object in input.objects {
+            if let Some(kind) = object.judged() {
+                judged.push((object, kind));
+            } else {
+                let key = (object.api_version().to_owned(), object.kind().to_owned());
+                *plan.other_kinds.entry(key).or_default() += 1;
             }
         }
-        let roots = Roots::new(&judged, default_namespace);
-        let mut groups: BTreeMap<Key, usize> = BTreeMap::new();
-        let mut running_pods = Vec::new();
-        for (object, kind) in judged {
-            let namespace = object.namespace(default_namespace).to_owned();
-            match roots.of(&object, &namespace) {
-                Root::Itself if is_empty_replica_set(&object) => plan.empty_replica_sets += 1,
-                Root::Itself => {
-                    let index = plan.units.len();
-                    let unit = plan.unit(object, kind, namespace);
-                    groups.insert(unit.key(), index);
-                    plan.units.push(unit);
-                }
-                // A workload whose own workload is in the input adds nothing.
-                Root::InInput(_) if kind != &POD => {}
-                Root::InInput(key) => running_pods.push((key, object)),
-                Root::Elsewhere(key) => plan.add_to_group(&mut groups, key, object, kind),
-            }
-        }
-        for (key, pod) in running_pods {
-            if let Some(index) = groups.get(&key) {
-                plan.units[*index].add_running_pod(&pod);
-            }
-        }
+        plan.add_objects(judged);
         for (source, request) in input.requests {
             let unit = plan.given(source, request);
             plan.units.push(unit);
         }
         plan.units.sort_by(|a, b| a.order().cmp(&b.order()));
         plan
+    }
+
+    /// Puts together what counts once.
+    fn add_objects(&mut self, objects: Vec<(Object, &'static Judged)>) {
+        let roots = Roots::new(&objects, &self.default_namespace);
+        let mut groups: BTreeMap<Key, usize> = BTreeMap::new();
+        let mut running_pods = Vec::new();
+        for (object, kind) in objects {
+            let namespace = object.namespace(&self.default_namespace).to_owned();
+            if is_empty_replica_set(&object) {
+                self.empty_replica_sets += 1;
+                continue;
+            }
+            match roots.of(&object, &namespace) {
+                Root::Itself => {
+                    let unit = self.unit(object, kind, &namespace);
+                    groups.insert(unit.key(), self.units.len());
+                    self.units.push(unit);
+                }
+                // A workload whose own workload is in the input adds nothing.
+                Root::InInput(_) if kind != &POD => {}
+                Root::InInput(key) => running_pods.push((key, object)),
+                Root::Elsewhere(key) => self.add_to_group(&mut groups, key, object, kind),
+            }
+        }
+        for (key, pod) in running_pods {
+            if let Some(index) = groups.get(&key) {
+                self.units[*index].add_running_pod(&pod);
+            }
+        }
     }
 
     /// Takes from an object what judging others needs.
@@ -126,47 +133,53 @@ impl Plan {
     }
 
     /// An object by itself, with the Pod that it would make.
-    fn unit(&mut self, object: Object, judged: &'static Judged, namespace: String) -> Unit {
-        let name = object.shown_name();
-        let Original { mut object, is_lowered } = as_created(object);
-        let mut requests = Vec::new();
-        let request_namespace = judged.is_namespaced.then_some(&*namespace);
-        let made = match judged.template {
-            [] => None,
-            template => workloads::pod(&object, template, &namespace),
+    fn unit(&mut self, object: Object, judged: &'static Judged, namespace: &str) -> Unit {
+        let unit = Unit {
+            namespace: if judged.is_namespaced { namespace.to_owned() } else { String::new() },
+            kind: judged.resource.kind.to_owned(),
+            name: object.shown_name(),
+            sources: vec![object.source.clone()],
+            ..Unit::default()
         };
-        if judged == &POD {
-            let user = match controller(&object.value) {
-                Some(owner) => controller_user(owner["kind"].as_str().unwrap_or_default()),
-                None => author(),
-            };
-            let pod = std::mem::take(&mut object.value);
-            requests.push(self.plan_pod(pod, &namespace, user, is_lowered));
-        } else {
-            let spec = [judged.template, &["spec"]].concat();
-            let spec = descend_mut(&mut object.value, &spec);
-            if let Some(spec) = spec.filter(|_| made.is_some()) {
-                set_defaults(spec);
-            }
-            let value = object.value.clone();
-            let request =
-                AdmissionRequest::create(&judged.resource, request_namespace, author(), value);
-            requests.push(Planned::new(request));
+        let original = as_created(object);
+        let requests = match judged.template {
+            _ if judged == &POD => vec![self.plan_own_pod(original, namespace)],
+            [] => vec![plan_object(original.object.value, judged, namespace)],
+            template => self.plan_workload(original.object, judged, template, namespace),
+        };
+        Unit { requests, ..unit }
+    }
+
+    /// A Pod that is in the input.
+    fn plan_own_pod(&mut self, original: Original, namespace: &str) -> Planned {
+        let pod = original.object.value;
+        let user = match controller(&pod) {
+            Some(owner) => controller_user(owner["kind"].as_str().unwrap_or_default()),
+            None => author(),
+        };
+        let planned = self.plan_pod(pod, namespace, &user);
+        let without_fs_group = planned.request.object.as_ref().and_then(without_fs_group);
+        Planned { without_fs_group: without_fs_group.filter(|_| original.is_lowered), ..planned }
+    }
+
+    /// A workload, and its Pod.
+    fn plan_workload(
+        &mut self,
+        mut workload: Object,
+        judged: &Judged,
+        template: &[&str],
+        namespace: &str,
+    ) -> Vec<Planned> {
+        let made = workloads::pod(&workload, template, namespace);
+        if let Some(spec) = descend_mut(&mut workload.value, &[template, &["spec"]].concat()) {
+            set_defaults(spec);
         }
+        let mut requests = vec![plan_object(workload.value, judged, namespace)];
         if let Some(pod) = made {
-            let user = controller_user(judged.resource.kind);
-            let planned = self.plan_pod(pod, &namespace, user, false);
+            let planned = self.plan_pod(pod, namespace, &controller_user(judged.resource.kind));
             requests.push(Planned { is_made: true, ..planned });
         }
-        Unit {
-            namespace: request_namespace.unwrap_or_default().to_owned(),
-            kind: judged.resource.kind.to_owned(),
-            name,
-            sources: vec![object.source],
-            pods: 0,
-            requests,
-            injected: Vec::new(),
-        }
+        requests
     }
 
     /// A request that came as one. It is judged as it is; what it is about may make Pods.
@@ -188,20 +201,14 @@ impl Plan {
         let made = judged.and_then(|it| workloads::pod(&object, it.template, &namespace));
         let mut requests = vec![Planned { is_given: true, ..Planned::new(request) }];
         if let Some(pod) = made {
-            let planned = self.plan_pod(pod, &namespace, controller_user(&kind), false);
+            let planned = self.plan_pod(pod, &namespace, &controller_user(&kind));
             requests.push(Planned { is_made: true, ..planned });
         }
         Unit { namespace, kind, name, sources: vec![object.source], requests, ..Unit::default() }
     }
 
     /// The request for a Pod, with what an API server adds before it asks a webhook.
-    fn plan_pod(
-        &mut self,
-        mut pod: Value,
-        namespace: &str,
-        user: UserInfo,
-        is_lowered: bool,
-    ) -> Planned {
+    fn plan_pod(&mut self, mut pod: Value, namespace: &str, user: &UserInfo) -> Planned {
         if let Some(spec) = descend_mut(&mut pod, &["spec"]) {
             set_defaults(spec);
         }
@@ -211,9 +218,7 @@ impl Plan {
             self.unknown_accounts.insert(format!("{}/{}", account.0, account.1));
         }
         admit(&mut pod, automounts.unwrap_or(true));
-        let without_fs_group = if is_lowered { without_fs_group(&pod) } else { None };
-        let request = AdmissionRequest::create(&POD.resource, Some(namespace), user, pod);
-        Planned { without_fs_group, ..Planned::new(request) }
+        Planned::new(AdmissionRequest::create(&POD.resource, Some(namespace), user, pod))
     }
 
     /// A Pod, or a workload, whose own workload isn't in the input.
@@ -225,7 +230,7 @@ impl Plan {
         judged: &'static Judged,
     ) {
         let source = object.source.clone();
-        let mut unit = self.unit(object, judged, key.0.clone());
+        let mut unit = self.unit(object, judged, &key.0);
         let is_pod = judged == &POD;
         let index = *groups.entry(key.clone()).or_insert_with(|| {
             let (namespace, kind, name) = key;
@@ -238,6 +243,12 @@ impl Plan {
         group.requests.append(&mut unit.requests);
         group.pods += usize::from(is_pod);
     }
+}
+
+/// The request for an object that isn't a Pod.
+fn plan_object(value: Value, judged: &Judged, namespace: &str) -> Planned {
+    let namespace = judged.is_namespaced.then_some(namespace);
+    Planned::new(AdmissionRequest::create(&judged.resource, namespace, &author(), value))
 }
 
 impl Planned {
@@ -276,9 +287,10 @@ impl Unit {
                 return (None, planned.request);
             }
             let subject = format!("{kind} {name}");
-            let subject = match planned.is_made {
-                true => format!("the Pod that {subject} would make"),
-                false => subject,
+            let subject = if planned.is_made {
+                format!("the Pod that {subject} would make")
+            } else {
+                subject
             };
             let added = planned.added();
             (Some(format!("{source}: {subject}{added}")), planned.request)
@@ -400,11 +412,13 @@ impl Roots {
         };
         let Some((kind, name)) = base else { return Root::Elsewhere(key) };
         let base = (namespace.clone(), kind.to_owned(), name.to_owned());
-        match self.workloads.contains_key(&base) {
-            true => Root::InInput(base),
+        if self.workloads.contains_key(&base) {
+            Root::InInput(base)
+        } else if kind == "CronJob" {
             // A Job's name may end with digits for another reason.
-            false if kind == "CronJob" => Root::Elsewhere(key),
-            false => Root::Elsewhere(base),
+            Root::Elsewhere(key)
+        } else {
+            Root::Elsewhere(base)
         }
     }
 }
@@ -487,7 +501,11 @@ mod tests {
                 vec![web_pod("a"), web_pod("b"), set(2), deployment()],
                 vec!["default Deployment/web 2 2"],
             ),
-            ("with its Pods only", vec![deployment(), web_pod("a")], vec!["default Deployment/web 1 2"]),
+            (
+                "with its Pods only",
+                vec![deployment(), web_pod("a")],
+                vec!["default Deployment/web 1 2"],
+            ),
             (
                 "its Pods only",
                 vec![web_pod("a"), web_pod("b"), other_namespace],

@@ -93,7 +93,8 @@ fn add_claims(pod: &mut Value, set: &Object, base: &str) {
         json!({ "name": name, "persistentVolumeClaim": claim })
     });
     let own = spec.get("volumes").and_then(Value::as_array).into_iter().flatten();
-    let is_replaced = |volume: &Value| volume["name"].as_str().is_some_and(|it| names.contains(&it));
+    let is_replaced =
+        |volume: &Value| volume["name"].as_str().is_some_and(|it| names.contains(&it));
     let volumes: Vec<Value> =
         claims.chain(own.filter(|volume| !is_replaced(volume)).cloned()).collect();
     if !volumes.is_empty() {
@@ -114,7 +115,10 @@ fn bind_to_node(pod: &mut Value) {
 }
 
 /// The object in a field, made where there is none.
-fn child<'a>(object: &'a mut Map<String, Value>, field: &str) -> Option<&'a mut Map<String, Value>> {
+fn child<'a>(
+    object: &'a mut Map<String, Value>,
+    field: &str,
+) -> Option<&'a mut Map<String, Value>> {
     let value = object.entry(field).or_insert(Value::Null);
     if value.is_null() {
         *value = json!({});
@@ -162,13 +166,7 @@ mod tests {
             ("StatefulSet", &["spec", "template"], "web-0", "", "StatefulSet"),
             ("DaemonSet", &["spec", "template"], "", "web-", "DaemonSet"),
             ("Job", &["spec", "template"], "", "web-", "Job"),
-            (
-                "CronJob",
-                &["spec", "jobTemplate", "spec", "template"],
-                "",
-                "web-29400000-",
-                "Job",
-            ),
+            ("CronJob", &["spec", "jobTemplate", "spec", "template"], "", "web-29400000-", "Job"),
             ("PodTemplate", &["template"], "", "web-", ""),
         ] {
             let template = json!({ "metadata": { "labels": { "app": "web" } }, "spec": {} });
