@@ -193,10 +193,14 @@ fn start(
             ("kubernetes", "get_resource") => look_up(&secrets, &missing, payload),
             _ => Err(format!("{namespace}/{operation} is not there without a cluster")),
         };
+    let config = match embedded {
+        Some(_) => host::uncached_config(),
+        None => host::config()?,
+    };
     match (&args.module, embedded) {
-        (Some(path), _) => Module::start(&read_module(path)?, &host::config()?, cluster),
-        (None, Some(module)) => Module::start(module, &host::uncached_config(), cluster),
-        (None, None) => Module::start(&read_module(&built_module()?)?, &host::config()?, cluster),
+        (Some(path), _) => Module::start(&read_module(path)?, &config, cluster),
+        (None, Some(module)) => Module::start(module, &config, cluster),
+        (None, None) => Module::start(&read_module(&built_module()?)?, &config, cluster),
     }
 }
 
