@@ -210,3 +210,14 @@ EOF
   [ "$status" -eq 0 ]
   [[ "$output" == "4 objects: "* ]]
 }
+
+@test "kwctl scaffold of a Pod: what an API server adds is added" {
+  pod a | jq '{uid: "1", kind: {group: "", version: "v1", kind: "Pod"}, resource: {group: "", version: "v1", resource: "pods"},
+    operation: "CREATE", userInfo: {}, namespace: "default", name: "a", object: .}' >"$BATS_TEST_TMPDIR/r.json"
+  check "$BATS_TEST_TMPDIR/r.json"
+  report '.objects[0].changes | length == 2'
+  # A request of an API server has its defaults: nothing is added to it.
+  jq '.object.spec.schedulerName = "default-scheduler"' "$BATS_TEST_TMPDIR/r.json" >"$BATS_TEST_TMPDIR/given.json"
+  check "$BATS_TEST_TMPDIR/given.json"
+  report '.objects[0].changes == [] and (.notes | any(contains("judged as they are: 1 request")))'
+}

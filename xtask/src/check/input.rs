@@ -133,7 +133,8 @@ impl Input {
                 (false, true) => "no kind",
                 _ => "no apiVersion and no kind",
             };
-            let message = format!("not a Kubernetes object: it has {missing}");
+            let item = source.item.map(|item| format!("item {item} is ")).unwrap_or_default();
+            let message = format!("{item}not a Kubernetes object: it has {missing}");
             self.fail(&source.file, Some(source.document), &message);
         }
     }

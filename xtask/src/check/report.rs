@@ -241,7 +241,6 @@ impl Collector {
 
 /// What is left of the input when it is planned.
 pub struct InputReport {
-    requests: usize,
     skipped: Vec<Source>,
     unreadable: Vec<Unreadable>,
 }
@@ -249,7 +248,6 @@ pub struct InputReport {
 impl InputReport {
     pub fn take(input: &mut Input) -> Self {
         Self {
-            requests: input.requests.len(),
             skipped: std::mem::take(&mut input.skipped),
             unreadable: std::mem::take(&mut input.unreadable),
         }
@@ -272,11 +270,8 @@ fn assumptions(plan: &Plan, input: &InputReport) -> Vec<String> {
             plural(plan.empty_replica_sets, "ReplicaSet")
         ));
     }
-    if input.requests > 0 {
-        notes.push(format!(
-            "{} judged as it came, nothing was added",
-            plural(input.requests, "request")
-        ));
+    if plan.given_requests > 0 {
+        notes.push(format!("judged as they are: {}", plural(plan.given_requests, "request")));
     }
     let skipped: Vec<_> = input.skipped.iter().map(Source::to_string).collect();
     if !skipped.is_empty() {

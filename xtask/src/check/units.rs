@@ -51,6 +51,8 @@ pub struct Plan {
     pub empty_replica_sets: usize,
     /// Accounts that aren't in the input, and that a Pod asks whether it mounts a token.
     pub unknown_accounts: BTreeSet<String>,
+    /// Requests that are judged as they are.
+    pub given_requests: usize,
     automounts: BTreeMap<(String, String), bool>,
     default_namespace: String,
 }
@@ -182,8 +184,21 @@ impl Plan {
         requests
     }
 
-    /// A request that came as one. It is judged as it is; what it is about may make Pods.
-    fn given(&mut self, source: Source, request: AdmissionRequest) -> Unit {
+    /// A request that came as one; what it is about may make Pods. One from an API server is judged
+    /// as it is. A Pod without that one's defaults isn't, as `kwctl scaffold` makes them, and gets
+    /// what an API server adds.
+    fn given(&mut self, source: Source, mut request: AdmissionRequest) -> Unit {
+        let is_new_pod = request.kind.kind == "Pod"
+            && request.operation == "CREATE"
+            && request.sub_resource.as_deref().unwrap_or_default().is_empty();
+        let scheduler = request.object.as_ref().map(|pod| pod.pointer("/spec/schedulerName"));
+        let is_given = !(is_new_pod && scheduler.is_some_and(|name| name.is_none()));
+        self.given_requests += usize::from(is_given);
+        if !is_given {
+            let namespace = request.namespace.clone().unwrap_or_default();
+            let pod = request.object.take().unwrap_or_default();
+            request.object = self.plan_pod(pod, &namespace, &author()).request.object;
+        }
         let object = Object { source, value: request.object.clone().unwrap_or_default() };
         let mut name = match request.name.as_deref() {
             Some(name) if !name.is_empty() => name.to_owned(),
@@ -199,7 +214,7 @@ impl Plan {
             !judged.template.is_empty() && judged.resource.kind == kind && sub_resource.is_empty()
         });
         let made = judged.and_then(|it| workloads::pod(&object, it.template, &namespace));
-        let mut requests = vec![Planned { is_given: true, ..Planned::new(request) }];
+        let mut requests = vec![Planned { is_given, ..Planned::new(request) }];
         if let Some(pod) = made {
             let planned = self.plan_pod(pod, &namespace, &controller_user(&kind));
             requests.push(Planned { is_made: true, ..planned });
