@@ -2,15 +2,17 @@
 //! cluster.
 //!
 //! Data flows one way: input, units, judge, report. `units` knows what a cluster would be asked
-//! about: `live` takes off what a cluster added before, `workloads` makes the Pods, and
-//! `cluster_defaults` adds what an API server adds.
+//! about: `owners` whose a Pod is, `live` what a cluster added before, `workloads` which Pod is made,
+//! and `cluster_defaults` what an API server adds. `policies` knows whom it would ask.
 
 mod cluster_defaults;
 mod conditions;
 mod input;
 mod judge;
 mod live;
+mod module;
 mod objects;
+mod owners;
 mod policies;
 mod report;
 mod selectors;
@@ -19,19 +21,18 @@ mod units;
 mod workloads;
 
 use crate::admission::AdmissionRequest;
-use crate::host::{self, Module};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use input::{Input, Unreadable};
 use judge::{Judge, Judgement};
 use policies::Policy;
 pub use policies::settings;
 use report::{Collector, InputReport, Report};
-use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use serde_json::json;
+use std::collections::BTreeSet;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use units::{Plan, Unit};
 
 #[derive(clap::Args)]
@@ -124,7 +125,8 @@ fn run(args: &Args, embedded: Option<&[u8]>) -> Result<Report> {
     let input_report = InputReport::take(&mut input);
     let plan = Plan::new(input, &args.namespace);
     let missing_secrets = Arc::default();
-    let module = start(args, embedded, plan.secrets.clone(), &missing_secrets)?;
+    let cluster = module::cluster(plan.secrets.clone(), &missing_secrets);
+    let module = module::start(args.module.as_deref(), embedded, cluster)?;
     let mut judge = Judge::new(module, policies, plan.namespaces.clone())?;
     let mut collector = Collector::default();
     let mut progress = Progress::new(plan.units.iter().map(|unit| unit.requests.len()).sum());
@@ -177,68 +179,6 @@ fn judge_unit(judge: &mut Judge, unit: &Unit) -> Result<Vec<(bool, Judgement)>> 
         judgements.push((planned.is_made, judgement));
     }
     Ok(judgements)
-}
-
-/// Starts the module. It may ask for the Secrets of the input; its log lines go nowhere.
-fn start(
-    args: &Args,
-    embedded: Option<&[u8]>,
-    secrets: BTreeMap<(String, String), Value>,
-    missing: &Arc<Mutex<BTreeSet<String>>>,
-) -> Result<Module> {
-    let missing = missing.clone();
-    let cluster =
-        move |namespace: &str, operation: &str, payload: &[u8]| match (namespace, operation) {
-            ("tracing", _) => Ok(Vec::new()),
-            ("kubernetes", "get_resource") => look_up(&secrets, &missing, payload),
-            _ => Err(format!("{namespace}/{operation} is not there without a cluster")),
-        };
-    let config = match embedded {
-        Some(_) => host::uncached_config(),
-        None => host::config()?,
-    };
-    match (&args.module, embedded) {
-        (Some(path), _) => Module::start(&read_module(path)?, &config, cluster),
-        (None, Some(module)) => Module::start(module, &config, cluster),
-        (None, None) => Module::start(&read_module(&built_module()?)?, &config, cluster),
-    }
-}
-
-fn read_module(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
-}
-
-/// The project's own module, built where it isn't there yet.
-fn built_module() -> Result<PathBuf> {
-    const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    let module = Path::new(ROOT).join("policy.wasm");
-    if !module.exists() {
-        eprintln!("building the module");
-        let make = std::process::Command::new("make")
-            .args(["--no-print-directory", "--directory", ROOT, "policy.wasm"])
-            .stdout(std::io::stderr())
-            .status()?;
-        if !make.success() {
-            bail!("policy.wasm could not be built");
-        }
-    }
-    Ok(module)
-}
-
-/// What policy-server answers to the look-up of a Secret, from the Secrets of the input.
-fn look_up(
-    secrets: &BTreeMap<(String, String), Value>,
-    missing: &Mutex<BTreeSet<String>>,
-    payload: &[u8],
-) -> Result<Vec<u8>, String> {
-    let asked: Value = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
-    let text = |field: &str| asked[field].as_str().unwrap_or_default().to_owned();
-    let (namespace, name) = (text("namespace"), text("name"));
-    if let Some(secret) = secrets.get(&(namespace.clone(), name.clone())) {
-        return serde_json::to_vec(secret).map_err(|error| error.to_string());
-    }
-    missing.lock().map_err(|error| error.to_string())?.insert(format!("{namespace}/{name}"));
-    Err(format!("Cannot find v1/Secret named '{name}' inside of namespace '{namespace}'"))
 }
 
 /// A line on standard error while a long input is judged.

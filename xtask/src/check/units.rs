@@ -7,6 +7,7 @@ use super::cluster_defaults::{
 use super::input::Input;
 use super::live::{Original, as_created, controller, without_fs_group};
 use super::objects::{Judged, Object, POD, Source, descend_mut, elements};
+use super::owners::{Key, Root, Roots, is_empty_replica_set};
 use super::policies::{Namespaces, namespace_labels};
 use super::tokens::{self, Token};
 use super::workloads::{self, author, controller_user};
@@ -15,6 +16,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What counts once.
+#[derive(Default)]
 pub struct Unit {
     pub namespace: String,
     pub kind: String,
@@ -56,9 +58,6 @@ pub struct Plan {
     automounts: BTreeMap<(String, String), bool>,
     default_namespace: String,
 }
-
-/// Namespace, kind and name.
-type Key = (String, String, String);
 
 impl Plan {
     pub fn new(input: Input, default_namespace: &str) -> Self {
@@ -184,42 +183,32 @@ impl Plan {
         requests
     }
 
-    /// A request that came as one; what it is about may make Pods. One from an API server is judged
-    /// as it is. A Pod without that one's defaults isn't, as `kwctl scaffold` makes them, and gets
-    /// what an API server adds.
-    fn given(&mut self, source: Source, mut request: AdmissionRequest) -> Unit {
-        let is_new_pod = request.kind.kind == "Pod"
-            && request.operation == "CREATE"
-            && request.sub_resource.as_deref().unwrap_or_default().is_empty();
-        let scheduler = request.object.as_ref().map(|pod| pod.pointer("/spec/schedulerName"));
-        let is_given = !(is_new_pod && scheduler.is_some_and(|name| name.is_none()));
-        self.given_requests += usize::from(is_given);
-        if !is_given {
-            let namespace = request.namespace.clone().unwrap_or_default();
-            let pod = request.object.take().unwrap_or_default();
-            request.object = self.plan_pod(pod, &namespace, &author()).request.object;
-        }
-        let object = Object { source, value: request.object.clone().unwrap_or_default() };
-        let mut name = match request.name.as_deref() {
-            Some(name) if !name.is_empty() => name.to_owned(),
-            _ => object.shown_name(),
-        };
-        let sub_resource = request.sub_resource.as_deref().unwrap_or_default();
-        if request.operation != "CREATE" {
-            name += &format!(" ({} {sub_resource})", request.operation).replace(" )", ")");
-        }
+    /// A request that came as one. One from an API server is judged as it is; a Pod without that
+    /// one's defaults isn't from there, as `kwctl scaffold` makes them, and gets what an API server adds.
+    fn given(&mut self, source: Source, request: AdmissionRequest) -> Unit {
         let namespace = request.namespace.clone().unwrap_or_default();
-        let kind = request.kind.kind.clone();
-        let judged = object.judged().filter(|judged| {
-            !judged.template.is_empty() && judged.resource.kind == kind && sub_resource.is_empty()
-        });
-        let made = judged.and_then(|it| workloads::pod(&object, it.template, &namespace));
-        let mut requests = vec![Planned { is_given, ..Planned::new(request) }];
+        let object = Object { source, value: request.object.clone().unwrap_or_default() };
+        let unit = Unit {
+            namespace: namespace.clone(),
+            kind: request.kind.kind.clone(),
+            name: request_name(&request, &object),
+            sources: vec![object.source.clone()],
+            ..Unit::default()
+        };
+        if is_new_pod(&request) && object.value.pointer("/spec/schedulerName").is_none() {
+            let completed = self.plan_pod(object.value, &namespace, &author()).request.object;
+            let request = AdmissionRequest { object: completed, ..request };
+            return Unit { requests: vec![Planned::new(request)], ..unit };
+        }
+        self.given_requests += 1;
+        let template = template_of(&request, &object);
+        let made = template.and_then(|template| workloads::pod(&object, template, &namespace));
+        let mut requests = vec![Planned { is_given: true, ..Planned::new(request) }];
         if let Some(pod) = made {
-            let planned = self.plan_pod(pod, &namespace, &controller_user(&kind));
+            let planned = self.plan_pod(pod, &namespace, &controller_user(&unit.kind));
             requests.push(Planned { is_made: true, ..planned });
         }
-        Unit { namespace, kind, name, sources: vec![object.source], requests, ..Unit::default() }
+        Unit { requests, ..unit }
     }
 
     /// The request for a Pod, with what an API server adds before it asks a webhook.
@@ -260,6 +249,34 @@ impl Plan {
     }
 }
 
+/// True for a subresource, such as a Pod's ephemeral containers.
+fn is_part(request: &AdmissionRequest) -> bool {
+    request.sub_resource.as_deref().is_some_and(|name| !name.is_empty())
+}
+
+fn is_new_pod(request: &AdmissionRequest) -> bool {
+    request.kind.kind == "Pod" && request.operation == "CREATE" && !is_part(request)
+}
+
+/// The name of what a request is about, with what is done to it, if it isn't created.
+fn request_name(request: &AdmissionRequest, object: &Object) -> String {
+    let name = match request.name.as_deref() {
+        Some(name) if !name.is_empty() => name.to_owned(),
+        _ => object.shown_name(),
+    };
+    match (&*request.operation, request.sub_resource.as_deref()) {
+        ("CREATE", _) => name,
+        (operation, None | Some("")) => format!("{name} ({operation})"),
+        (operation, Some(part)) => format!("{name} ({operation} {part})"),
+    }
+}
+
+/// The fields that lead to the template of the Pods that the object of a request makes.
+fn template_of(request: &AdmissionRequest, object: &Object) -> Option<&'static [&'static str]> {
+    let judged = object.judged().filter(|it| it.resource.kind == request.kind.kind)?;
+    (!judged.template.is_empty() && !is_part(request)).then_some(judged.template)
+}
+
 /// The request for an object that isn't a Pod.
 fn plan_object(value: Value, judged: &Judged, namespace: &str) -> Planned {
     let namespace = judged.is_namespaced.then_some(namespace);
@@ -280,15 +297,6 @@ impl Planned {
             (false, Some(_)) => ", with the defaults that an API server adds",
             (false, None) => "",
         }
-    }
-}
-
-impl Default for Unit {
-    fn default() -> Self {
-        let text = String::new;
-        let (namespace, kind, name) = (text(), text(), text());
-        let sources = Vec::new();
-        Self { namespace, kind, name, sources, pods: 0, requests: vec![], injected: vec![] }
     }
 }
 
@@ -329,12 +337,6 @@ impl Unit {
     }
 }
 
-/// A ReplicaSet that a Deployment keeps for a rollback: it makes no Pods.
-fn is_empty_replica_set(object: &Object) -> bool {
-    object.kind() == "ReplicaSet"
-        && object.value.pointer("/spec/replicas").is_some_and(|replicas| replicas == 0)
-}
-
 /// What a policy may ask of a Secret.
 fn without_data(secret: &Value) -> Value {
     let mut secret = secret.clone();
@@ -343,99 +345,6 @@ fn without_data(secret: &Value) -> Value {
         fields.entry("type").or_insert_with(|| "Opaque".into());
     }
     secret
-}
-
-/// Whom an object belongs to.
-enum Root {
-    Itself,
-    /// A workload in the input.
-    InInput(Key),
-    /// One that isn't.
-    Elsewhere(Key),
-}
-
-/// The workloads of the input, and whose they are.
-struct Roots {
-    workloads: BTreeMap<Key, Workload>,
-}
-
-struct Workload {
-    uid: String,
-    owner: Option<Value>,
-    is_empty: bool,
-}
-
-impl Roots {
-    fn new(objects: &[(Object, &'static Judged)], default_namespace: &str) -> Self {
-        let workloads = objects.iter().filter(|(_, judged)| !judged.template.is_empty());
-        let workloads = workloads.map(|(object, _)| {
-            let namespace = object.namespace(default_namespace).to_owned();
-            let key = (namespace, object.kind().to_owned(), object.name().to_owned());
-            let uid = object.text("/metadata/uid").to_owned();
-            let owner = controller(&object.value).cloned();
-            (key, Workload { uid, owner, is_empty: is_empty_replica_set(object) })
-        });
-        Self { workloads: workloads.collect() }
-    }
-
-    /// Follows the owners up to the last one that is known.
-    fn of(&self, object: &Object, namespace: &str) -> Root {
-        let mut owner = controller(&object.value);
-        let mut root = None;
-        let mut elsewhere = None;
-        // A Pod's ReplicaSet, its Deployment, that one's own controller, and no further.
-        for _ in 0..4 {
-            let Some(reference) = owner else { break };
-            let text = |field: &str| reference[field].as_str().unwrap_or_default().to_owned();
-            let key = (namespace.to_owned(), text("kind"), text("name"));
-            let known = self.workloads.get(&key).filter(|workload| {
-                let uid = text("uid");
-                uid.is_empty() || workload.uid.is_empty() || uid == workload.uid
-            });
-            let Some(workload) = known else {
-                elsewhere = Some(key);
-                break;
-            };
-            owner = workload.owner.as_ref();
-            root = Some((key, workload.is_empty));
-        }
-        if owner.is_some() && elsewhere.is_none() {
-            // A circle of owners owns nothing.
-            return Root::Itself;
-        }
-        match (root, elsewhere) {
-            (Some((key, false)), _) => Root::InInput(key),
-            (Some((key, true)), _) | (None, Some(key)) if object.kind() == "Pod" => {
-                self.by_name(object, key)
-            }
-            _ => Root::Itself,
-        }
-    }
-
-    /// The workload that a Pod's own one is called after: a Deployment's ReplicaSet after the
-    /// Deployment and the hash of its template, which is a label of the Pods; a CronJob's Job after
-    /// the CronJob and the minute of its time.
-    fn by_name(&self, pod: &Object, key: Key) -> Root {
-        let (namespace, kind, name) = &key;
-        let hash = pod.text("/metadata/labels/pod-template-hash");
-        let base = match (&**kind, name.rsplit_once('-')) {
-            ("ReplicaSet", Some((base, suffix))) if suffix == hash => Some(("Deployment", base)),
-            ("Job", Some((base, suffix))) if suffix.bytes().all(|it| it.is_ascii_digit()) => {
-                Some(("CronJob", base))
-            }
-            _ => None,
-        };
-        let Some((kind, name)) = base else { return Root::Elsewhere(key) };
-        let base = (namespace.clone(), kind.to_owned(), name.to_owned());
-        if self.workloads.contains_key(&base) {
-            Root::InInput(base)
-        } else if kind == "CronJob" {
-            // A Job's name may end with digits for another reason.
-            Root::Elsewhere(key)
-        } else {
-            Root::Elsewhere(base)
-        }
-    }
 }
 
 #[cfg(test)]
