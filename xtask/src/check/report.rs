@@ -150,6 +150,12 @@ impl ObjectReport {
         }
     }
 
+    /// True for a warning that is, in mode `warn`, the beginning of a violation.
+    fn is_told(&self, warning: &str) -> bool {
+        let beginning: String = warning.chars().take(120).collect();
+        self.left_alone.iter().any(|it| it.violation.starts_with(&beginning))
+    }
+
     /// What is rejected, and by whom, where that isn't plain.
     fn rejected_subject(&self, rejection: &Rejection) -> Option<String> {
         match (rejection.kind == "Pod" && self.makes_pods, &*rejection.policy) {
@@ -354,7 +360,7 @@ impl Report {
                 }
             }
             object.write_left_alone(out);
-            for warning in &object.warnings {
+            for warning in object.warnings.iter().filter(|warning| !object.is_told(warning)) {
                 _ = writeln!(out, "    {warning}");
             }
         }
