@@ -92,7 +92,10 @@ impl AdmissionRequest {
         user: &UserInfo,
         object: Value,
     ) -> Self {
-        let name = object.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
+        let name = object
+            .pointer("/metadata/name")
+            .and_then(Value::as_str)
+            .map(str::to_owned);
         let group = resource.group.to_owned();
         let version = resource.version.to_owned();
         let kind = GroupVersionKind {
@@ -100,8 +103,11 @@ impl AdmissionRequest {
             version: version.clone(),
             kind: resource.kind.to_owned(),
         };
-        let group_resource =
-            GroupVersionResource { group, version, resource: resource.name.to_owned() };
+        let group_resource = GroupVersionResource {
+            group,
+            version,
+            resource: resource.name.to_owned(),
+        };
         Self {
             uid: "5f2c6a1e-7d0b-4c3f-9a58-e1d2b3c4a596".to_owned(),
             request_kind: Some(kind.clone()),
@@ -128,8 +134,13 @@ impl AdmissionRequest {
 
     /// What is being done to which object.
     pub fn title(&self) -> String {
-        let parts = [self.namespace.as_deref(), self.name.as_deref()].into_iter().flatten();
-        let name = parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
+        let parts = [self.namespace.as_deref(), self.name.as_deref()]
+            .into_iter()
+            .flatten();
+        let name = parts
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join("/");
         format!("{} {} {name}", self.operation, self.kind.kind)
     }
 
@@ -185,13 +196,21 @@ pub struct Status {
 impl AdmissionResponse {
     /// Makes of the policy's answer what policy-server makes of it.
     pub fn new(request: &AdmissionRequest, answer: Answer) -> Result<Self> {
-        let Answer { accepted, message, code, mutated_object, audit_annotations, warnings } =
-            answer;
+        let Answer {
+            accepted,
+            message,
+            code,
+            mutated_object,
+            audit_annotations,
+            warnings,
+        } = answer;
         let patch = match (&request.object, mutated_object) {
             (_, None) => None,
             (Some(object), Some(mutated)) => {
                 let patch = json_patch::diff(object, &mutated);
-                (!patch.is_empty()).then(|| serde_json::to_string(&patch)).transpose()?
+                (!patch.is_empty())
+                    .then(|| serde_json::to_string(&patch))
+                    .transpose()?
             }
             (None, Some(_)) => anyhow::bail!("the policy mutates an object that isn't there"),
         };
@@ -209,7 +228,10 @@ impl AdmissionResponse {
 
     /// An audit annotation.
     pub fn annotation(&self, key: &str) -> Option<&str> {
-        self.audit_annotations.as_ref()?.get(key).map(String::as_str)
+        self.audit_annotations
+            .as_ref()?
+            .get(key)
+            .map(String::as_str)
     }
 
     /// The JSON patch, decoded.

@@ -37,9 +37,14 @@ impl Args {
     /// The settings, and the policy resource that they are of.
     fn settings(&self) -> Result<(Value, Option<String>)> {
         if let Some(json) = &self.settings_json {
-            return Ok((serde_json::from_str(json).context("the settings are not JSON")?, None));
+            return Ok((
+                serde_json::from_str(json).context("the settings are not JSON")?,
+                None,
+            ));
         }
-        self.settings_path.as_deref().map_or(Ok((json!({}), None)), check::settings)
+        self.settings_path
+            .as_deref()
+            .map_or(Ok((json!({}), None)), check::settings)
     }
 
     /// The requests, each with what was made of a manifest.
@@ -56,13 +61,19 @@ impl Args {
 pub fn run(args: &Args) -> Result<()> {
     let requests = args.requests()?;
     let (settings, policy) = args.settings()?;
-    let replay = args.replay_host_capabilities_interactions.as_deref().map(Replay::load);
+    let replay = args
+        .replay_host_capabilities_interactions
+        .as_deref()
+        .map(Replay::load);
     let replay = replay.transpose()?.filter(|_| args.allow_context_aware);
     let module = Module::load(&args.policy, replay)?;
 
     let checked: SettingsAnswer = module.call("validate_settings", &settings.to_string())?;
     if !checked.valid {
-        bail!("Provided settings are not valid: {}", checked.message.unwrap_or_default());
+        bail!(
+            "Provided settings are not valid: {}",
+            checked.message.unwrap_or_default()
+        );
     }
     if let (true, Some(policy)) = (args.explain, policy) {
         println!("with the settings of {policy}\n");

@@ -28,7 +28,9 @@ pub fn set_defaults(spec: &mut Map<String, Value>) {
         set_default(spec, field, value);
     }
     for volume in elements_mut(spec, "volumes") {
-        let has_source = volume.iter().any(|(field, value)| field != "name" && !value.is_null());
+        let has_source = volume
+            .iter()
+            .any(|(field, value)| field != "name" && !value.is_null());
         if !has_source {
             volume.insert("emptyDir".to_owned(), json!({}));
         }
@@ -41,7 +43,9 @@ pub fn set_defaults(spec: &mut Map<String, Value>) {
             continue;
         };
         for source in elements_mut(projected, "sources") {
-            let token = source.get_mut("serviceAccountToken").and_then(Value::as_object_mut);
+            let token = source
+                .get_mut("serviceAccountToken")
+                .and_then(Value::as_object_mut);
             if let Some(token) = token {
                 set_default(token, "expirationSeconds", json!(3600));
             }
@@ -68,7 +72,9 @@ fn set_default(object: &mut Map<String, Value>, field: &str, value: Value) {
 
 /// The account of a Pod whose spec has its defaults.
 pub fn service_account(pod: &Value) -> &str {
-    let name = pod.pointer("/spec/serviceAccountName").and_then(Value::as_str);
+    let name = pod
+        .pointer("/spec/serviceAccountName")
+        .and_then(Value::as_str);
     name.filter(|name| !name.is_empty()).unwrap_or("default")
 }
 
@@ -85,10 +91,14 @@ pub fn admit(pod: &mut Value, account_automounts: bool) {
         return;
     }
     let account = service_account(pod).to_owned();
-    let Some(spec) = descend_mut(pod, &["spec"]) else { return };
+    let Some(spec) = descend_mut(pod, &["spec"]) else {
+        return;
+    };
     spec.insert("serviceAccountName".to_owned(), json!(account));
     spec.insert("serviceAccount".to_owned(), json!(account));
-    let setting = spec.get("automountServiceAccountToken").and_then(Value::as_bool);
+    let setting = spec
+        .get("automountServiceAccountToken")
+        .and_then(Value::as_bool);
     if setting.unwrap_or(account_automounts) {
         mount_token(spec);
     }
@@ -97,12 +107,18 @@ pub fn admit(pod: &mut Value, account_automounts: bool) {
 /// `mountServiceAccountToken`: a volume, unless there is one of its name, for the containers that
 /// have no mount at the path of the token.
 fn mount_token(spec: &mut Map<String, Value>) {
-    let own_volumes = spec.get("volumes").and_then(Value::as_array).into_iter().flatten();
+    let own_volumes = spec
+        .get("volumes")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
     let own_name = own_volumes
         .filter_map(|volume| volume["name"].as_str())
         .find(|name| name.starts_with(TOKEN_VOLUME))
         .map(str::to_owned);
-    let name = own_name.clone().unwrap_or_else(|| format!("{TOKEN_VOLUME}{RANDOM}"));
+    let name = own_name
+        .clone()
+        .unwrap_or_else(|| format!("{TOKEN_VOLUME}{RANDOM}"));
     let mut is_needed = false;
     for field in ["initContainers", "containers"] {
         for container in elements_mut(spec, field) {
@@ -110,8 +126,13 @@ fn mount_token(spec: &mut Map<String, Value>) {
             if mounts.is_null() {
                 *mounts = json!([]);
             }
-            let Some(mounts) = mounts.as_array_mut() else { continue };
-            if !mounts.iter().any(|mount| mount["mountPath"] == TOKEN_MOUNT_PATH) {
+            let Some(mounts) = mounts.as_array_mut() else {
+                continue;
+            };
+            if !mounts
+                .iter()
+                .any(|mount| mount["mountPath"] == TOKEN_MOUNT_PATH)
+            {
                 let mount =
                     json!({ "name": name, "readOnly": true, "mountPath": TOKEN_MOUNT_PATH });
                 mounts.push(mount);
@@ -124,7 +145,10 @@ fn mount_token(spec: &mut Map<String, Value>) {
         if volumes.is_null() {
             *volumes = json!([]);
         }
-        volumes.as_array_mut().into_iter().for_each(|volumes| volumes.push(token_volume(&name)));
+        volumes
+            .as_array_mut()
+            .into_iter()
+            .for_each(|volumes| volumes.push(token_volume(&name)));
     }
 }
 
@@ -147,7 +171,9 @@ fn token_volume(name: &str) -> Value {
 
 /// True for a volume that the plugin injected, whatever a webhook made of its lifetime.
 pub fn is_token_volume(volume: &Value) -> bool {
-    let suffix = volume["name"].as_str().and_then(|name| name.strip_prefix(TOKEN_VOLUME));
+    let suffix = volume["name"]
+        .as_str()
+        .and_then(|name| name.strip_prefix(TOKEN_VOLUME));
     let has_its_sources = || {
         let sources: Vec<_> = elements(&volume["projected"], "sources")
             .filter_map(|source| source.as_object()?.keys().next())
@@ -169,7 +195,9 @@ mod tests {
     /// The names of the Pod's volumes, and how many containers mount the token's path.
     fn mounted(pod: &Value) -> (Vec<&str>, usize) {
         let spec = &pod["spec"];
-        let volumes = elements(spec, "volumes").filter_map(|it| it["name"].as_str()).collect();
+        let volumes = elements(spec, "volumes")
+            .filter_map(|it| it["name"].as_str())
+            .collect();
         let containers = ["initContainers", "containers"].map(|field| elements(spec, field));
         let mounts = containers
             .into_iter()
@@ -186,7 +214,13 @@ mod tests {
         let two = json!([{ "name": "a" }, { "name": "b" }]);
         let own = json!([{ "name": "kube-api-access-own", "emptyDir": {} }]);
         for (name, spec, automounts, volumes, mounts) in [
-            ("two containers", json!({ "containers": two }), true, vec![injected], 2),
+            (
+                "two containers",
+                json!({ "containers": two }),
+                true,
+                vec![injected],
+                2,
+            ),
             (
                 "an init container",
                 json!({ "containers": two, "initContainers": [{ "name": "i" }] }),
@@ -194,7 +228,13 @@ mod tests {
                 vec![injected],
                 3,
             ),
-            ("not its account's", json!({ "containers": two }), false, vec![], 0),
+            (
+                "not its account's",
+                json!({ "containers": two }),
+                false,
+                vec![],
+                0,
+            ),
             (
                 "the Pod says yes, its account no",
                 json!({ "containers": two, "automountServiceAccountToken": true }),

@@ -35,7 +35,8 @@ impl Conditions {
     pub fn new(conditions: Vec<MatchCondition>) -> Result<Self> {
         let mut env = Env::stdlib();
         for extension in [extensions::strings, extensions::lists] {
-            env.add_extension(extension).map_err(|error| anyhow!("{error}"))?;
+            env.add_extension(extension)
+                .map_err(|error| anyhow!("{error}"))?;
         }
         let compile = |condition: MatchCondition| {
             let program = env.compile(&condition.expression).map_err(|errors| {
@@ -45,7 +46,10 @@ impl Conditions {
             (condition.name, program)
         };
         let programs = conditions.into_iter().map(compile).collect();
-        Ok(Self { env: Arc::new(env), programs })
+        Ok(Self {
+            env: Arc::new(env),
+            programs,
+        })
     }
 
     /// Evaluates all of them: one that is false decides, whatever the others are
@@ -68,15 +72,26 @@ impl Conditions {
                 Err(error) => unknown.push((name.clone(), error)),
             }
         }
-        Ok(if unknown.is_empty() { Matched::Yes } else { Matched::Unknown(unknown) })
+        Ok(if unknown.is_empty() {
+            Matched::Yes
+        } else {
+            Matched::Unknown(unknown)
+        })
     }
 
     /// `object`, `oldObject`, and `request` without the two. There is no `authorizer` here.
     fn context(&self, request: &AdmissionRequest) -> Result<Context<'_, '_>> {
-        let header = AdmissionRequest { object: None, old_object: None, ..request.clone() };
+        let header = AdmissionRequest {
+            object: None,
+            old_object: None,
+            ..request.clone()
+        };
         let mut context = Context::with_env(self.env.clone());
         context.add_variable_from_value("request", cel_value(&serde_json::to_value(header)?));
-        for (name, object) in [("object", &request.object), ("oldObject", &request.old_object)] {
+        for (name, object) in [
+            ("object", &request.object),
+            ("oldObject", &request.old_object),
+        ] {
             context.add_variable_from_value(name, object.as_ref().map(cel_value));
         }
         Ok(context)
@@ -95,7 +110,9 @@ fn cel_value(value: &Value) -> CelValue {
         Value::String(text) => text.as_str().into(),
         Value::Array(values) => values.iter().map(cel_value).collect::<Vec<_>>().into(),
         Value::Object(fields) => {
-            let fields = fields.iter().map(|(name, value)| (name.clone(), cel_value(value)));
+            let fields = fields
+                .iter()
+                .map(|(name, value)| (name.clone(), cel_value(value)));
             fields.collect::<HashMap<_, _>>().into()
         }
     }
@@ -117,23 +134,41 @@ mod tests {
         let request = AdmissionRequest::create(&POD.resource, Some("team-a"), &author(), pod);
         for (expression, expected) in [
             ("true", "yes"),
-            ("request.kind.kind == 'Pod' && !has(request.subResource)", "yes"),
+            (
+                "request.kind.kind == 'Pod' && !has(request.subResource)",
+                "yes",
+            ),
             ("'a.example.com/b' in object.metadata.annotations", "yes"),
             ("!has(object.metadata.labels)", "yes"),
             ("has(object.type) && object.type == 'x'", "no"),
-            ("['kube-', 'gke-'].exists(it, request.namespace.startsWith(it))", "no"),
+            (
+                "['kube-', 'gke-'].exists(it, request.namespace.startsWith(it))",
+                "no",
+            ),
             ("object.spec.priority + 1 == 4", "yes"),
             ("object.spec.?priority.orValue(0) == 3", "yes"),
             ("object.metadata.name.split('-')[1] == '0'", "yes"),
             ("oldObject == null && request.operation == 'CREATE'", "yes"),
-            ("request.userInfo.groups.exists(it, it == 'system:authenticated')", "yes"),
-            ("object.spec.containers.all(it, it.name.matches('^[a-z]+$'))", "yes"),
+            (
+                "request.userInfo.groups.exists(it, it == 'system:authenticated')",
+                "yes",
+            ),
+            (
+                "object.spec.containers.all(it, it.name.matches('^[a-z]+$'))",
+                "yes",
+            ),
             ("object.spec.nodeName == 'a'", "unknown"),
-            ("authorizer.group('').resource('pods').check('create').allowed()", "unknown"),
+            (
+                "authorizer.group('').resource('pods').check('create').allowed()",
+                "unknown",
+            ),
             ("object.spec.priority", "unknown"),
             ("object.spec.(", "unknown"),
         ] {
-            let condition = MatchCondition { name: "c".into(), expression: expression.into() };
+            let condition = MatchCondition {
+                name: "c".into(),
+                expression: expression.into(),
+            };
             let conditions = Conditions::new(vec![condition]).unwrap();
             let matched = match conditions.evaluate(&request).unwrap() {
                 Matched::Yes => "yes",
@@ -153,6 +188,9 @@ mod tests {
         };
         let conditions = vec![condition("a", "authorizer"), condition("b", "false")];
         let conditions = Conditions::new(conditions).unwrap();
-        assert_eq!(conditions.evaluate(&request).unwrap(), Matched::No("b".to_owned()));
+        assert_eq!(
+            conditions.evaluate(&request).unwrap(),
+            Matched::No("b".to_owned())
+        );
     }
 }

@@ -53,7 +53,10 @@ impl Input {
     /// Reads the YAML and JSON files of a folder and its folders, but for hidden ones.
     fn add_folder(&mut self, folder: &Path) {
         let is_visible = |name: &str| !name.starts_with('.');
-        let entries = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
+        let entries = WalkDir::new(folder)
+            .follow_links(true)
+            .sort_by_file_name()
+            .into_iter();
         let entries = entries.filter_entry(|entry| {
             entry.depth() == 0 || is_visible(&entry.file_name().to_string_lossy())
         });
@@ -91,7 +94,9 @@ impl Input {
     /// Reads a text of many documents.
     fn add_text(&mut self, file: &str, text: &str, is_named: bool) {
         let before = self.objects.len() + self.requests.len() + self.unreadable.len();
-        let is_json_file = Path::new(file).extension().is_some_and(|extension| extension == "json");
+        let is_json_file = Path::new(file)
+            .extension()
+            .is_some_and(|extension| extension == "json");
         let documents = if text.trim_start().starts_with(['{', '[']) {
             match json_documents(text) {
                 (_, Some(_)) if !is_json_file => yaml_documents(text),
@@ -101,7 +106,11 @@ impl Input {
             yaml_documents(text)
         };
         for (document, value) in (1..).zip(documents) {
-            let source = Source { file: file.to_owned(), document, item: None };
+            let source = Source {
+                file: file.to_owned(),
+                document,
+                item: None,
+            };
             match value {
                 Ok(value) => self.add_document(source, value, is_named),
                 Err(message) => self.fail(file, Some(document), &message),
@@ -133,7 +142,10 @@ impl Input {
                 (false, true) => "no kind",
                 _ => "no apiVersion and no kind",
             };
-            let item = source.item.map(|item| format!("item {item} is ")).unwrap_or_default();
+            let item = source
+                .item
+                .map(|item| format!("item {item} is "))
+                .unwrap_or_default();
             let message = format!("{item}not a Kubernetes object: it has {missing}");
             self.fail(&source.file, Some(source.document), &message);
         }
@@ -154,32 +166,51 @@ impl Input {
 
     /// The items of a list. Those of a typed one, such as PodList, may lack kind and apiVersion.
     fn add_list(&mut self, source: &Source, mut list: Value) {
-        let kind = list["kind"].as_str().unwrap_or_default().trim_end_matches("List").to_owned();
+        let kind = list["kind"]
+            .as_str()
+            .unwrap_or_default()
+            .trim_end_matches("List")
+            .to_owned();
         let api_version = list["apiVersion"].clone();
-        let Value::Array(items) = list["items"].take() else { return };
+        let Value::Array(items) = list["items"].take() else {
+            return;
+        };
         for (index, mut value) in items.into_iter().enumerate() {
             if let (Some(item), false) = (value.as_object_mut(), kind.is_empty()) {
                 item.entry("kind").or_insert_with(|| kind.clone().into());
-                item.entry("apiVersion").or_insert_with(|| api_version.clone());
+                item.entry("apiVersion")
+                    .or_insert_with(|| api_version.clone());
             }
-            let source = Source { item: Some(index + 1), ..source.clone() };
+            let source = Source {
+                item: Some(index + 1),
+                ..source.clone()
+            };
             self.add_document(source, value, true);
         }
     }
 
     fn fail(&mut self, file: &str, document: Option<usize>, message: &str) {
         let message = message.trim().replace('\n', " ");
-        self.unreadable.push(Unreadable { file: file.to_owned(), document, message });
+        self.unreadable.push(Unreadable {
+            file: file.to_owned(),
+            document,
+            message,
+        });
     }
 }
 
 fn is_manifest(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    let extension = path
+        .extension()
+        .and_then(|extension| extension.to_str())
+        .unwrap_or_default();
     ["yaml", "yml", "json"].contains(&extension)
 }
 
 fn has_either(value: &Value) -> bool {
-    ["apiVersion", "kind"].iter().any(|field| value.get(field).is_some_and(Value::is_string))
+    ["apiVersion", "kind"]
+        .iter()
+        .any(|field| value.get(field).is_some_and(Value::is_string))
 }
 
 /// JSON values one after the other, up to the first that is none.
@@ -257,7 +288,9 @@ fn yaml_error(error: &serde_saphyr::Error, first_line: usize, document: &str) ->
         return "not YAML, but a template: render it first, as `helm template` does".to_owned();
     }
     let text = error.to_string();
-    let Some(location) = error.location() else { return text };
+    let Some(location) = error.location() else {
+        return text;
+    };
     let text = text.split(" at line ").next().unwrap_or_default();
     let line = first_line as u64 + location.line();
     format!("line {line}, column {}: {text}", location.column())
@@ -282,9 +315,21 @@ mod tests {
         let two = format!("# first\n---\n{}--- # second\n{}", pod("a"), pod("b"));
         let list = "kind: List\napiVersion: v1\nitems:\n- {kind: Pod, apiVersion: v1}\n- {kind: Pod, apiVersion: v1}\n";
         for (name, text, expected) in [
-            ("two documents", &*two, vec!["f, document 1", "f, document 2"]),
-            ("a list", list, vec!["f, document 1, item 1", "f, document 1, item 2"]),
-            ("an empty list", "kind: List\napiVersion: v1\nitems: []\n", vec![]),
+            (
+                "two documents",
+                &*two,
+                vec!["f, document 1", "f, document 2"],
+            ),
+            (
+                "a list",
+                list,
+                vec!["f, document 1, item 1", "f, document 1, item 2"],
+            ),
+            (
+                "an empty list",
+                "kind: List\napiVersion: v1\nitems: []\n",
+                vec![],
+            ),
             (
                 "a typed list",
                 r#"{"kind":"PodList","apiVersion":"v1","items":[{"metadata":{"name":"a"}}]}"#,
@@ -295,8 +340,16 @@ mod tests {
                 r#"{"kind":"Pod","apiVersion":"v1"} {"kind":"Pod","apiVersion":"v1"}"#,
                 vec!["f, document 1", "f, document 2"],
             ),
-            ("YAML in braces", "{kind: Pod, apiVersion: v1}", vec!["f, document 1"]),
-            ("a byte order mark is gone", "kind: Pod\napiVersion: v1", vec!["f, document 1"]),
+            (
+                "YAML in braces",
+                "{kind: Pod, apiVersion: v1}",
+                vec!["f, document 1"],
+            ),
+            (
+                "a byte order mark is gone",
+                "kind: Pod\napiVersion: v1",
+                vec!["f, document 1"],
+            ),
             (
                 "dashes in a block",
                 "kind: Pod\napiVersion: v1\ndata: |\n  ---\n  x\n",
@@ -310,8 +363,16 @@ mod tests {
             ),
         ] {
             let input = read("f", text, true);
-            assert!(input.unreadable.is_empty(), "{name}: {:?}", input.unreadable);
-            let sources: Vec<_> = input.objects.iter().map(|it| it.source.to_string()).collect();
+            assert!(
+                input.unreadable.is_empty(),
+                "{name}: {:?}",
+                input.unreadable
+            );
+            let sources: Vec<_> = input
+                .objects
+                .iter()
+                .map(|it| it.source.to_string())
+                .collect();
             assert_eq!(sources, expected, "{name}");
         }
     }
@@ -338,12 +399,42 @@ mod tests {
     fn what_can_not_be_read_is_named_with_its_document() {
         let second = format!("{}---\na: [1\n---\n{}", pod("a"), pod("b"));
         for (name, file, text, document, message) in [
-            ("the second of three", "f", &*second, Some(2), "line 5, column"),
-            ("a template", "f", "{{ if x }}\na: b\n", Some(1), "helm template"),
-            ("a value that is a template", "f", "a: {{ .Values.x }}\n", Some(1), "helm template"),
-            ("text", "f", "just text", Some(1), "no apiVersion and no kind"),
+            (
+                "the second of three",
+                "f",
+                &*second,
+                Some(2),
+                "line 5, column",
+            ),
+            (
+                "a template",
+                "f",
+                "{{ if x }}\na: b\n",
+                Some(1),
+                "helm template",
+            ),
+            (
+                "a value that is a template",
+                "f",
+                "a: {{ .Values.x }}\n",
+                Some(1),
+                "helm template",
+            ),
+            (
+                "text",
+                "f",
+                "just text",
+                Some(1),
+                "no apiVersion and no kind",
+            ),
             ("no kind", "f", "apiVersion: v1", Some(1), "it has no kind"),
-            ("no apiVersion", "f", "kind: Pod", Some(1), "it has no apiVersion"),
+            (
+                "no apiVersion",
+                "f",
+                "kind: Pod",
+                Some(1),
+                "it has no apiVersion",
+            ),
             ("JSON", "f.json", "{\"kind\": \"Pod\",", Some(1), "EOF"),
             (
                 "the second JSON value",
@@ -360,15 +451,28 @@ mod tests {
                 Some(1),
                 "AdmissionRequest",
             ),
-            ("an item", "f", "{kind: List, apiVersion: v1, items: [1]}", Some(1), "no kind"),
+            (
+                "an item",
+                "f",
+                "{kind: List, apiVersion: v1, items: [1]}",
+                Some(1),
+                "no kind",
+            ),
         ] {
             let input = read(file, text, true);
             let unreadable = &input.unreadable;
             assert_eq!(unreadable.len(), 1, "{name}: {unreadable:?}");
             assert_eq!(unreadable[0].document, document, "{name}");
-            assert!(unreadable[0].message.contains(message), "{name}: {unreadable:?}");
+            assert!(
+                unreadable[0].message.contains(message),
+                "{name}: {unreadable:?}"
+            );
         }
-        assert_eq!(read("f", &second, true).objects.len(), 2, "the others are read");
+        assert_eq!(
+            read("f", &second, true).objects.len(),
+            2,
+            "the others are read"
+        );
     }
 
     #[test]
@@ -376,6 +480,9 @@ mod tests {
         let input = read("values.yaml", "replicas: 1\n---\n[1]\n", false);
         assert_eq!(input.skipped.len(), 2);
         assert!(input.unreadable.is_empty());
-        assert_eq!(read("values.yaml", "kind: Pod\n", false).unreadable.len(), 1);
+        assert_eq!(
+            read("values.yaml", "kind: Pod\n", false).unreadable.len(),
+            1
+        );
     }
 }

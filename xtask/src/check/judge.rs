@@ -59,9 +59,18 @@ impl Judge {
             let checked: SettingsAnswer = module.call("validate_settings", &settings)?;
             let message = checked.message.unwrap_or_default();
             let name = if policy.name.is_empty() { "" } else { " of " };
-            ensure!(checked.valid, "the settings{name}{} are not valid: {message}", policy.name);
+            ensure!(
+                checked.valid,
+                "the settings{name}{} are not valid: {message}",
+                policy.name
+            );
         }
-        Ok(Self { module, policies, namespaces, notes: BTreeSet::new() })
+        Ok(Self {
+            module,
+            policies,
+            namespaces,
+            notes: BTreeSet::new(),
+        })
     }
 
     /// Asks about a request that an earlier mutation may have left its fsGroup in: if the policy
@@ -72,8 +81,10 @@ impl Judge {
         without_fs_group: &Value,
     ) -> Result<Judgement> {
         const CONTEXT: &str = "/spec/securityContext";
-        let original =
-            AdmissionRequest { object: Some(without_fs_group.clone()), ..request.clone() };
+        let original = AdmissionRequest {
+            object: Some(without_fs_group.clone()),
+            ..request.clone()
+        };
         let judgement = self.judge(&original, true)?;
         let own = request.object.as_ref().and_then(|pod| pod.pointer(CONTEXT));
         if judgement.object.pointer(CONTEXT) == own {
@@ -89,8 +100,14 @@ impl Judge {
         let mut current = request.clone();
         let mut reason = None;
         let mut asked = None;
-        let covering: Vec<_> = self.policies.iter().filter(|it| it.covers(request)).collect();
-        let Some(first) = covering.first() else { return Ok(judgement) };
+        let covering: Vec<_> = self
+            .policies
+            .iter()
+            .filter(|it| it.covers(request))
+            .collect();
+        let Some(first) = covering.first() else {
+            return Ok(judgement);
+        };
         judgement.is_covered = true;
         for policy in &covering {
             let notes = &mut self.notes;
@@ -180,12 +197,18 @@ impl Judge {
         };
         for violation in answer.message.unwrap_or_default().lines() {
             let path = path(violation);
-            let told = judgement.warnings.iter().find(|warning| self::path(warning) == path);
+            let told = judgement
+                .warnings
+                .iter()
+                .find(|warning| self::path(warning) == path);
             let reason = match told {
                 Some(warning) if reason.is_empty() => warning.clone(),
                 _ => reason.clone(),
             };
-            judgement.left_alone.push(LeftAlone { violation: violation.to_owned(), reason });
+            judgement.left_alone.push(LeftAlone {
+                violation: violation.to_owned(),
+                reason,
+            });
         }
         Ok(())
     }
@@ -210,14 +233,20 @@ fn reason(
     if let Some(annotation) = annotations.get("opt-out") {
         return Some(format!("its annotation {annotation} takes it out"));
     }
-    if annotations.get("rules").is_some_and(|rules| rules == "not-judged") {
+    if annotations
+        .get("rules")
+        .is_some_and(|rules| rules == "not-judged")
+    {
         return Some("there is too much in it to judge it".to_owned());
     }
     if policy.is_monitor {
         return Some(format!("{} is in mode monitor", policy.name));
     }
     // In mode `warn` the violations are the warnings.
-    let violations = annotations.get("violations").map(String::as_str).unwrap_or_default();
+    let violations = annotations
+        .get("violations")
+        .map(String::as_str)
+        .unwrap_or_default();
     let is_violation = |warning: &String| violations.lines().any(|line| line == warning);
     let says_warn = policy.settings.to_string().contains("\"mode\":\"warn\"");
     (says_warn && warnings.iter().any(is_violation)).then(|| "the mode is warn".to_owned())
@@ -226,10 +255,16 @@ fn reason(
 /// The settings in mode `reject`; also without exemptions.
 fn strict(settings: &Value, exempts_nothing: bool) -> Value {
     let mut settings = settings.clone();
-    let Some(fields) = settings.as_object_mut() else { return settings };
+    let Some(fields) = settings.as_object_mut() else {
+        return settings;
+    };
     fields.insert("mode".to_owned(), json!("reject"));
     let overrides = fields.get_mut("overrides").and_then(Value::as_array_mut);
-    for fields in overrides.into_iter().flatten().filter_map(Value::as_object_mut) {
+    for fields in overrides
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object_mut)
+    {
         fields.remove("mode");
         if fields.len() == 1 {
             // The policy wants one of the two.
@@ -237,7 +272,11 @@ fn strict(settings: &Value, exempts_nothing: bool) -> Value {
         }
     }
     if exempts_nothing {
-        for field in ["exemptNamespaces", "exemptServiceAccounts", "optOutAnnotation"] {
+        for field in [
+            "exemptNamespaces",
+            "exemptServiceAccounts",
+            "optOutAnnotation",
+        ] {
             fields.remove(field);
         }
     }

@@ -34,7 +34,10 @@ pub struct Original {
 /// Takes off what a cluster added. An object from a file stays as it is.
 pub fn as_created(object: Object) -> Original {
     if !object.is_live() {
-        return Original { object, is_lowered: false };
+        return Original {
+            object,
+            is_lowered: false,
+        };
     }
     let is_pod = object.kind() == "Pod" && object.api_version() == "v1";
     let mut object = match last_applied(&object) {
@@ -56,7 +59,9 @@ pub fn as_created(object: Object) -> Original {
 /// doesn't make them one workload.
 pub fn controller(value: &Value) -> Option<&Value> {
     let owners = value.pointer("/metadata/ownerReferences")?.as_array()?;
-    owners.iter().find(|owner| owner["controller"] == true && owner["kind"] != "Node")
+    owners
+        .iter()
+        .find(|owner| owner["controller"] == true && owner["kind"] != "Node")
 }
 
 fn last_applied(object: &Object) -> Option<Value> {
@@ -68,10 +73,17 @@ fn last_applied(object: &Object) -> Option<Value> {
 /// Takes off a Pod's spec what came after its author. True where the API server's own token had
 /// another lifetime than it asks for.
 fn strip_pod(spec: &mut Map<String, Value>) -> bool {
-    for field in ["nodeName", "ephemeralContainers", "priority", "preemptionPolicy"] {
+    for field in [
+        "nodeName",
+        "ephemeralContainers",
+        "priority",
+        "preemptionPolicy",
+    ] {
         spec.remove(field);
     }
-    let Some(volumes) = spec.get_mut("volumes").and_then(Value::as_array_mut) else { return false };
+    let Some(volumes) = spec.get_mut("volumes").and_then(Value::as_array_mut) else {
+        return false;
+    };
     let mut injected = BTreeSet::new();
     let mut is_lowered = false;
     volumes.retain(|volume| {
@@ -85,7 +97,9 @@ fn strip_pod(spec: &mut Map<String, Value>) -> bool {
     });
     for field in ["initContainers", "containers"] {
         for container in elements_mut(spec, field) {
-            let mounts = container.get_mut("volumeMounts").and_then(Value::as_array_mut);
+            let mounts = container
+                .get_mut("volumeMounts")
+                .and_then(Value::as_array_mut);
             let is_injected = |mount: &Value| {
                 let name = mount["name"].as_str().unwrap_or_default();
                 mount["mountPath"] == TOKEN_MOUNT_PATH && injected.contains(name)
@@ -115,7 +129,14 @@ mod tests {
     use serde_json::json;
 
     fn object(value: Value) -> Object {
-        Object { source: Source { file: "f".to_owned(), document: 1, item: None }, value }
+        Object {
+            source: Source {
+                file: "f".to_owned(),
+                document: 1,
+                item: None,
+            },
+            value,
+        }
     }
 
     /// A Pod as kubectl prints it, with the API server's own token.
@@ -158,8 +179,14 @@ mod tests {
             { "serviceAccountToken": { "path": "token", "expirationSeconds": 600 } },
         ] } });
         let mut pod = live(3607);
-        pod["spec"]["volumes"].as_array_mut().unwrap().push(own.clone());
-        assert_eq!(as_created(object(pod)).object.value["spec"]["volumes"], json!([own]));
+        pod["spec"]["volumes"]
+            .as_array_mut()
+            .unwrap()
+            .push(own.clone());
+        assert_eq!(
+            as_created(object(pod)).object.value["spec"]["volumes"],
+            json!([own])
+        );
         let from_git = json!({ "apiVersion": "v1", "kind": "Pod", "spec": { "nodeName": "x" } });
         assert_eq!(as_created(object(from_git.clone())).object.value, from_git);
     }
@@ -174,7 +201,10 @@ mod tests {
         assert_eq!(as_created(object(pod.clone())).object.value, applied);
         pod["metadata"]["ownerReferences"] = json!([{ "kind": "Job", "controller": true }]);
         let original = as_created(object(pod));
-        assert_eq!(original.object.value["spec"]["securityContext"]["fsGroup"], 65534);
+        assert_eq!(
+            original.object.value["spec"]["securityContext"]["fsGroup"],
+            65534
+        );
         assert!(without_fs_group(&original.object.value).is_some());
     }
 }

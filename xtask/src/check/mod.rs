@@ -97,8 +97,15 @@ pub fn check(args: &Args, module: Option<&[u8]>) -> ExitCode {
             ExitCode::from(UNREADABLE)
         }
         Ok(report) => {
-            for Unreadable { file, document, message } in report.unreadable() {
-                let document = document.map(|it| format!(", document {it}")).unwrap_or_default();
+            for Unreadable {
+                file,
+                document,
+                message,
+            } in report.unreadable()
+            {
+                let document = document
+                    .map(|it| format!(", document {it}"))
+                    .unwrap_or_default();
                 eprintln!("cannot read {file}{document}: {message}");
             }
             match report.unreadable() {
@@ -112,15 +119,7 @@ pub fn check(args: &Args, module: Option<&[u8]>) -> ExitCode {
 
 fn run(args: &Args, embedded: Option<&[u8]>) -> Result<Report> {
     let mut notes = BTreeSet::new();
-    let policies = match &args.settings {
-        _ if !args.policy.is_empty() => policies::load(&args.policy, args.mode)?,
-        Some(path) => {
-            let (settings, policy) = policies::settings(path)?;
-            notes.extend(policy.map(|policy| format!("the settings are those of {policy}")));
-            vec![Policy::from_settings(settings, args.mode)?]
-        }
-        None => vec![Policy::from_settings(json!({}), args.mode)?],
-    };
+    let policies = policies(args, &mut notes)?;
     let mut input = Input::read(&args.manifests);
     let input_report = InputReport::take(&mut input);
     let plan = Plan::new(input, &args.namespace);
@@ -135,8 +134,14 @@ fn run(args: &Args, embedded: Option<&[u8]>) -> Result<Report> {
         progress.advance(unit.requests.len());
     }
     notes.extend(judge.notes);
-    for secret in missing_secrets.lock().iter().flat_map(|secrets| secrets.iter()) {
-        notes.insert(format!("Secret {secret} is not in the input, and taken to hold no token"));
+    for secret in missing_secrets
+        .lock()
+        .iter()
+        .flat_map(|secrets| secrets.iter())
+    {
+        notes.insert(format!(
+            "Secret {secret} is not in the input, and taken to hold no token"
+        ));
     }
     let report = collector.finish(&plan, input_report, notes);
     let text = match args.output {
@@ -151,18 +156,42 @@ fn run(args: &Args, embedded: Option<&[u8]>) -> Result<Report> {
     Ok(report)
 }
 
+/// The policies that are asked: those of policy resources, or one of settings alone.
+fn policies(args: &Args, notes: &mut BTreeSet<String>) -> Result<Vec<Policy>> {
+    Ok(match &args.settings {
+        _ if !args.policy.is_empty() => policies::load(&args.policy, args.mode)?,
+        Some(path) => {
+            let (settings, policy) = policies::settings(path)?;
+            notes.extend(policy.map(|policy| format!("the settings are those of {policy}")));
+            vec![Policy::from_settings(settings, args.mode)?]
+        }
+        None => vec![Policy::from_settings(json!({}), args.mode)?],
+    })
+}
+
 /// The requests that a cluster would get for a file: with each what was made of which document; none
 /// for a request, which stays as it is.
 pub fn requests(path: &Path) -> Result<Vec<(Option<String>, AdmissionRequest)>> {
     let input = Input::read(&[path.to_owned()]);
-    if let Some(Unreadable { file, document, message }) = input.unreadable.first() {
-        let document = document.map(|it| format!(", document {it}")).unwrap_or_default();
+    if let Some(Unreadable {
+        file,
+        document,
+        message,
+    }) = input.unreadable.first()
+    {
+        let document = document
+            .map(|it| format!(", document {it}"))
+            .unwrap_or_default();
         bail!("cannot read {file}{document}: {message}");
     }
     let mut units = Plan::new(input, "default").units;
     units.sort_by(|a, b| a.sources.cmp(&b.sources));
     let requests: Vec<_> = units.into_iter().flat_map(Unit::described).collect();
-    ensure!(!requests.is_empty(), "no rule is about what is in {}", path.display());
+    ensure!(
+        !requests.is_empty(),
+        "no rule is about what is in {}",
+        path.display()
+    );
     Ok(requests)
 }
 
@@ -171,7 +200,9 @@ fn judge_unit(judge: &mut Judge, unit: &Unit) -> Result<Vec<(bool, Judgement)>> 
     let mut judgements: Vec<(bool, Judgement)> = Vec::new();
     for planned in unit.requests.iter().rev() {
         // What a Pod that is made will show, its template needn't.
-        let is_shown = judgements.iter().any(|(is_made, it)| *is_made && it.is_covered);
+        let is_shown = judgements
+            .iter()
+            .any(|(is_made, it)| *is_made && it.is_covered);
         let judgement = match &planned.without_fs_group {
             Some(pod) => judge.judge_again(&planned.request, pod)?,
             None => judge.judge(&planned.request, !is_shown)?,
@@ -198,7 +229,11 @@ impl Progress {
         let steps = self.done / Self::STEP;
         self.done += requests;
         if self.total > Self::STEP && self.done / Self::STEP > steps {
-            let end = if std::io::stderr().is_terminal() { '\r' } else { '\n' };
+            let end = if std::io::stderr().is_terminal() {
+                '\r'
+            } else {
+                '\n'
+            };
             eprint!("judged {} of {} requests{end}", self.done, self.total);
             _ = std::io::stderr().flush();
         }

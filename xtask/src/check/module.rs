@@ -48,7 +48,9 @@ pub fn cluster(secrets: Secrets, missing: &Arc<Mutex<BTreeSet<String>>>) -> impl
     move |namespace: &str, operation: &str, payload: &[u8]| match (namespace, operation) {
         ("tracing", _) => Ok(Vec::new()),
         ("kubernetes", "get_resource") => look_up(&secrets, &missing, payload),
-        _ => Err(format!("{namespace}/{operation} is not there without a cluster")),
+        _ => Err(format!(
+            "{namespace}/{operation} is not there without a cluster"
+        )),
     }
 }
 
@@ -66,6 +68,9 @@ fn look_up(
     }
     let (namespace, name) = key;
     let error = format!("Cannot find v1/Secret named '{name}' inside of namespace '{namespace}'");
-    missing.lock().map_err(|error| error.to_string())?.insert(format!("{namespace}/{name}"));
+    missing
+        .lock()
+        .map_err(|error| error.to_string())?
+        .insert(format!("{namespace}/{name}"));
     Err(error)
 }

@@ -31,7 +31,10 @@ pub struct Object {
 impl Object {
     /// The text at a JSON pointer; empty where there is none.
     pub fn text(&self, pointer: &str) -> &str {
-        self.value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+        self.value
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 
     pub fn api_version(&self) -> &str {
@@ -75,7 +78,10 @@ impl Object {
     pub fn is_live(&self) -> bool {
         !self.text("/metadata/uid").is_empty()
             || !self.text("/metadata/resourceVersion").is_empty()
-            || self.value.get("status").is_some_and(|status| !is_empty(status))
+            || self
+                .value
+                .get("status")
+                .is_some_and(|status| !is_empty(status))
     }
 }
 
@@ -107,8 +113,18 @@ const fn judged(
     name: &'static str,
     template: &'static [&'static str],
 ) -> Judged {
-    let resource = ApiResource { group, version: "v1", kind, name, sub_resource: None };
-    Judged { resource, is_namespaced: true, template }
+    let resource = ApiResource {
+        group,
+        version: "v1",
+        kind,
+        name,
+        sub_resource: None,
+    };
+    Judged {
+        resource,
+        is_namespaced: true,
+        template,
+    }
 }
 
 const TEMPLATE: &[&str] = &["spec", "template"];
@@ -127,13 +143,30 @@ const JUDGED: [Judged; 12] = [
     judged("apps", "ReplicaSet", "replicasets", TEMPLATE),
     judged("apps", "StatefulSet", "statefulsets", TEMPLATE),
     judged("apps", "DaemonSet", "daemonsets", TEMPLATE),
-    judged("", "ReplicationController", "replicationcontrollers", TEMPLATE),
+    judged(
+        "",
+        "ReplicationController",
+        "replicationcontrollers",
+        TEMPLATE,
+    ),
     judged("batch", "Job", "jobs", TEMPLATE),
-    judged("batch", "CronJob", "cronjobs", &["spec", "jobTemplate", "spec", "template"]),
+    judged(
+        "batch",
+        "CronJob",
+        "cronjobs",
+        &["spec", "jobTemplate", "spec", "template"],
+    ),
     judged("", "PodTemplate", "podtemplates", &["template"]),
     judged("", "Secret", "secrets", &[]),
-    Judged { resource: TOKEN_REQUEST, is_namespaced: true, template: &[] },
-    Judged { is_namespaced: false, ..judged("storage.k8s.io", "CSIDriver", "csidrivers", &[]) },
+    Judged {
+        resource: TOKEN_REQUEST,
+        is_namespaced: true,
+        template: &[],
+    },
+    Judged {
+        is_namespaced: false,
+        ..judged("storage.k8s.io", "CSIDriver", "csidrivers", &[])
+    },
 ];
 
 /// What a workload makes.
@@ -141,7 +174,9 @@ pub const POD: Judged = judged("", "Pod", "pods", &[]);
 
 /// The object at these fields.
 pub fn descend<'a>(value: &'a Value, fields: &[&str]) -> Option<&'a Value> {
-    fields.iter().try_fold(value, |value, field| value.get(field))
+    fields
+        .iter()
+        .try_fold(value, |value, field| value.get(field))
 }
 
 /// The object at these fields, to be changed.
@@ -149,12 +184,19 @@ pub fn descend_mut<'a>(
     value: &'a mut Value,
     fields: &[&str],
 ) -> Option<&'a mut Map<String, Value>> {
-    fields.iter().try_fold(value, |value, field| value.get_mut(field))?.as_object_mut()
+    fields
+        .iter()
+        .try_fold(value, |value, field| value.get_mut(field))?
+        .as_object_mut()
 }
 
 /// The elements of a list; none where there is no list.
 pub fn elements<'a>(value: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> {
-    value.get(field).and_then(Value::as_array).into_iter().flatten()
+    value
+        .get(field)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
 }
 
 /// The elements of a list, to be changed.

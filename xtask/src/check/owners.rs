@@ -30,15 +30,30 @@ struct Workload {
 
 impl Roots {
     pub fn new(objects: &[(Object, &'static Judged)], default_namespace: &str) -> Self {
-        let workloads = objects.iter().filter(|(_, judged)| !judged.template.is_empty());
+        let workloads = objects
+            .iter()
+            .filter(|(_, judged)| !judged.template.is_empty());
         let workloads = workloads.map(|(object, _)| {
             let namespace = object.namespace(default_namespace).to_owned();
-            let key = (namespace, object.kind().to_owned(), object.name().to_owned());
+            let key = (
+                namespace,
+                object.kind().to_owned(),
+                object.name().to_owned(),
+            );
             let uid = object.text("/metadata/uid").to_owned();
             let owner = controller(&object.value).cloned();
-            (key, Workload { uid, owner, is_empty: is_empty_replica_set(object) })
+            (
+                key,
+                Workload {
+                    uid,
+                    owner,
+                    is_empty: is_empty_replica_set(object),
+                },
+            )
         });
-        Self { workloads: workloads.collect() }
+        Self {
+            workloads: workloads.collect(),
+        }
     }
 
     /// Follows the owners up to the last one that is known.
@@ -88,7 +103,9 @@ impl Roots {
             }
             _ => None,
         };
-        let Some((kind, name)) = base else { return Root::Elsewhere(key) };
+        let Some((kind, name)) = base else {
+            return Root::Elsewhere(key);
+        };
         let base = (namespace.clone(), kind.to_owned(), name.to_owned());
         if self.workloads.contains_key(&base) {
             Root::InInput(base)
@@ -104,5 +121,8 @@ impl Roots {
 /// A ReplicaSet that a Deployment keeps for a rollback: it makes no Pods.
 pub fn is_empty_replica_set(object: &Object) -> bool {
     object.kind() == "ReplicaSet"
-        && object.value.pointer("/spec/replicas").is_some_and(|replicas| replicas == 0)
+        && object
+            .value
+            .pointer("/spec/replicas")
+            .is_some_and(|replicas| replicas == 0)
 }

@@ -106,7 +106,11 @@ impl Policy {
     }
 
     fn new(resource: Resource, mode: Option<Mode>) -> Result<Self> {
-        let Resource { kind, metadata, spec } = resource;
+        let Resource {
+            kind,
+            metadata,
+            spec,
+        } = resource;
         let mut namespace_selector = spec.namespace_selector.unwrap_or_default();
         if kind == "AdmissionPolicy" {
             // So does Kubewarden's controller.
@@ -128,7 +132,9 @@ impl Policy {
 
     /// True where a rule of the policy is about the request.
     pub fn covers(&self, request: &AdmissionRequest) -> bool {
-        self.rules.as_ref().is_none_or(|rules| rules.iter().any(|rule| rule.matches(request)))
+        self.rules
+            .as_ref()
+            .is_none_or(|rules| rules.iter().any(|rule| rule.matches(request)))
     }
 
     /// Whether the selectors and conditions let a request through, which a rule is about. What can't
@@ -157,7 +163,9 @@ impl Policy {
             Matched::Unknown(conditions) => {
                 for (condition, error) in conditions {
                     let subject = format!("matchCondition {condition:?} of {}", self.name);
-                    note(format!("{subject} was not evaluated, and taken as true: {error}"));
+                    note(format!(
+                        "{subject} was not evaluated, and taken as true: {error}"
+                    ));
                 }
             }
         }
@@ -173,7 +181,12 @@ impl Policy {
         let known = namespaces.get(namespace);
         let mut labels = known.cloned().unwrap_or_default();
         labels.insert(NAMESPACE_NAME.to_owned(), namespace.to_owned());
-        if known.is_none() && self.namespace_selector.keys().any(|key| key != NAMESPACE_NAME) {
+        if known.is_none()
+            && self
+                .namespace_selector
+                .keys()
+                .any(|key| key != NAMESPACE_NAME)
+        {
             note(format!(
                 "the namespaceSelector of {} asks for labels; Namespace {namespace} is not in the \
                  input, and taken to have none but its name",
@@ -190,7 +203,10 @@ impl Rule {
         is_in(&self.api_groups, &request.resource.group)
             && is_in(&self.api_versions, &request.resource.version)
             && is_in(&self.operations, &request.operation)
-            && self.resources.iter().any(|resource| matches_resource(resource, request))
+            && self
+                .resources
+                .iter()
+                .any(|resource| matches_resource(resource, request))
     }
 }
 
@@ -204,9 +220,13 @@ fn matches_resource(pattern: &str, request: &AdmissionRequest) -> bool {
 }
 
 fn labels(object: &Value) -> Labels {
-    let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
+    let labels = object
+        .pointer("/metadata/labels")
+        .and_then(Value::as_object);
     let labels = labels.into_iter().flatten();
-    labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+    labels
+        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        .collect()
 }
 
 /// The labels of an object of kind Namespace.
@@ -218,15 +238,28 @@ pub fn namespace_labels(object: &Value) -> Labels {
 /// enforced, unless it is asked for: the question is what will happen then. A policy that doesn't
 /// mutate can't have mode `mutate`.
 fn with_mode(settings: Value, mode: Option<Mode>, is_mutating: bool) -> Value {
-    let mut settings = if settings.is_null() { json!({}) } else { settings };
-    let Some(fields) = settings.as_object_mut() else { return settings };
-    let own = fields.get("mode").and_then(Value::as_str).unwrap_or_default();
+    let mut settings = if settings.is_null() {
+        json!({})
+    } else {
+        settings
+    };
+    let Some(fields) = settings.as_object_mut() else {
+        return settings;
+    };
+    let own = fields
+        .get("mode")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let mode = match (mode, own) {
         (Some(mode), _) => mode,
         (None, "warn") => Mode::Mutate,
         (None, _) => return settings,
     };
-    let mode = if mode == Mode::Mutate && !is_mutating { Mode::Reject } else { mode };
+    let mode = if mode == Mode::Mutate && !is_mutating {
+        Mode::Reject
+    } else {
+        mode
+    };
     fields.insert("mode".to_owned(), json!(mode.name()));
     settings
 }
@@ -291,7 +324,10 @@ pub fn settings(path: &Path) -> Result<(Value, Option<String>)> {
     match <[Value; 1]>::try_from(documents) {
         Ok([settings]) => Ok((settings, None)),
         Err(documents) if documents.is_empty() => Ok((json!({}), None)),
-        Err(_) => bail!("{} holds more than one document, and no policy", path.display()),
+        Err(_) => bail!(
+            "{} holds more than one document, and no policy",
+            path.display()
+        ),
     }
 }
 
@@ -322,7 +358,12 @@ mod tests {
             ("the Pod", rule("", "pods", "CREATE"), None, true),
             ("all", rule("*", "*", "*"), None, true),
             ("another group", rule("apps", "pods", "CREATE"), None, false),
-            ("another resource", rule("", "secrets", "CREATE"), None, false),
+            (
+                "another resource",
+                rule("", "secrets", "CREATE"),
+                None,
+                false,
+            ),
             ("another operation", rule("", "pods", "UPDATE"), None, false),
             (
                 "the subresource",
@@ -330,11 +371,36 @@ mod tests {
                 Some("ephemeralcontainers"),
                 true,
             ),
-            ("a subresource only", rule("", "pods/ephemeralcontainers", "*"), None, false),
-            ("no subresource", rule("", "pods", "*"), Some("ephemeralcontainers"), false),
-            ("the star is no subresource", rule("", "*", "*"), Some("ephemeralcontainers"), false),
-            ("all of all", rule("", "*/*", "*"), Some("ephemeralcontainers"), true),
-            ("all of all is no subresource, too", rule("", "*/*", "*"), None, true),
+            (
+                "a subresource only",
+                rule("", "pods/ephemeralcontainers", "*"),
+                None,
+                false,
+            ),
+            (
+                "no subresource",
+                rule("", "pods", "*"),
+                Some("ephemeralcontainers"),
+                false,
+            ),
+            (
+                "the star is no subresource",
+                rule("", "*", "*"),
+                Some("ephemeralcontainers"),
+                false,
+            ),
+            (
+                "all of all",
+                rule("", "*/*", "*"),
+                Some("ephemeralcontainers"),
+                true,
+            ),
+            (
+                "all of all is no subresource, too",
+                rule("", "*/*", "*"),
+                None,
+                true,
+            ),
             (
                 "of any resource",
                 rule("", "*/ephemeralcontainers", "*"),
@@ -380,7 +446,13 @@ mod tests {
                 Some("its namespaceSelector"),
                 0,
             ),
-            ("its label", cluster, json!({ "namespaceSelector": label("tier", "gold") }), None, 0),
+            (
+                "its label",
+                cluster,
+                json!({ "namespaceSelector": label("tier", "gold") }),
+                None,
+                0,
+            ),
             (
                 "another label",
                 cluster,
@@ -416,11 +488,19 @@ mod tests {
                 None,
                 1,
             ),
-            ("a namespace's policy", "AdmissionPolicy", json!({}), None, 0),
+            (
+                "a namespace's policy",
+                "AdmissionPolicy",
+                json!({}),
+                None,
+                0,
+            ),
         ] {
             let mut noted = Vec::new();
             let selected = policy(kind, &spec)
-                .selects(&request("team-a"), &namespaces, &mut |note| noted.push(note))
+                .selects(&request("team-a"), &namespaces, &mut |note| {
+                    noted.push(note);
+                })
                 .unwrap();
             let left_out = match selected {
                 Selected::Yes => None,
@@ -437,10 +517,14 @@ mod tests {
         let policy = policy("ClusterAdmissionPolicy", &spec);
         let mut noted = Vec::new();
         let namespaces = Namespaces::new();
-        let selected =
-            policy.selects(&request("other"), &namespaces, &mut |note| noted.push(note)).unwrap();
+        let selected = policy
+            .selects(&request("other"), &namespaces, &mut |note| noted.push(note))
+            .unwrap();
         assert!(matches!(selected, Selected::No(_)));
-        assert!(noted[0].contains("Namespace other is not in the input"), "{noted:?}");
+        assert!(
+            noted[0].contains("Namespace other is not in the input"),
+            "{noted:?}"
+        );
     }
 
     #[test]
@@ -453,8 +537,18 @@ mod tests {
             (json!({ "mode": "warn" }), None, false, "reject"),
             (json!({ "mode": "reject" }), None, true, "reject"),
             (json!({ "mode": "reject" }), None, false, "reject"),
-            (json!({ "mode": "reject" }), Some(Mode::Mutate), true, "mutate"),
-            (json!({ "mode": "reject" }), Some(Mode::Mutate), false, "reject"),
+            (
+                json!({ "mode": "reject" }),
+                Some(Mode::Mutate),
+                true,
+                "mutate",
+            ),
+            (
+                json!({ "mode": "reject" }),
+                Some(Mode::Mutate),
+                false,
+                "reject",
+            ),
             (json!({ "mode": "mutate" }), Some(Mode::Warn), true, "warn"),
             (json!({ "mode": "wrong" }), None, true, "wrong"),
         ] {

@@ -97,9 +97,12 @@ impl ObjectReport {
         let mut left_alone = BTreeSet::new();
         let mut warnings = BTreeSet::new();
         let mut changes = BTreeSet::new();
-        let is_pod_covered = judgements.iter().any(|(is_made, it)| *is_made && it.is_covered);
-        let is_own_rejected =
-            judgements.iter().any(|(is_made, it)| !is_made && !it.rejections.is_empty());
+        let is_pod_covered = judgements
+            .iter()
+            .any(|(is_made, it)| *is_made && it.is_covered);
+        let is_own_rejected = judgements
+            .iter()
+            .any(|(is_made, it)| !is_made && !it.rejections.is_empty());
         for (is_made, judgement) in judgements {
             // What the workload itself is refused, its Pods would be as well.
             if !(*is_made && is_own_rejected) {
@@ -153,12 +156,17 @@ impl ObjectReport {
     /// True for a warning that is, in mode `warn`, the beginning of a violation.
     fn is_told(&self, warning: &str) -> bool {
         let beginning: String = warning.chars().take(120).collect();
-        self.left_alone.iter().any(|it| it.violation.starts_with(&beginning))
+        self.left_alone
+            .iter()
+            .any(|it| it.violation.starts_with(&beginning))
     }
 
     /// What is rejected, and by whom, where that isn't plain.
     fn rejected_subject(&self, rejection: &Rejection) -> Option<String> {
-        match (rejection.kind == "Pod" && self.makes_pods, &*rejection.policy) {
+        match (
+            rejection.kind == "Pod" && self.makes_pods,
+            &*rejection.policy,
+        ) {
             (false, "") => None,
             (false, policy) => Some(format!("by {policy}")),
             (true, "") => Some("its Pods".to_owned()),
@@ -168,7 +176,11 @@ impl ObjectReport {
 
     /// Namespace, kind and name; where it is from, and how many Pods it has.
     fn title(&self) -> String {
-        let namespace = if self.namespace.is_empty() { "(cluster)" } else { &self.namespace };
+        let namespace = if self.namespace.is_empty() {
+            "(cluster)"
+        } else {
+            &self.namespace
+        };
         let mut title = format!("{namespace} {}/{}", self.kind, self.name);
         if self.pods > 0 {
             _ = write!(title, ", {}", plural(self.pods, "Pod"));
@@ -203,7 +215,9 @@ impl Collector {
             *self.uncovered.entry(key).or_default() += 1;
             return;
         }
-        let tokens = judgements.iter().flat_map(|(_, judgement)| &judgement.tokens);
+        let tokens = judgements
+            .iter()
+            .flat_map(|(_, judgement)| &judgement.tokens);
         let tokens: BTreeSet<_> = tokens.chain(&unit.injected).cloned().collect();
         for token in tokens {
             *self.tokens.entry(token).or_default() += 1;
@@ -216,18 +230,28 @@ impl Collector {
         for (key, count) in &plan.other_kinds {
             *not_judged.entry(key.clone()).or_default() += count;
         }
-        let count = |verdict| self.objects.iter().filter(|it| it.verdict == verdict).count();
-        let audiences = self.tokens.into_iter().map(|(token, objects)| AudienceReport {
-            audience: token.audience,
-            expiration_seconds: token.seconds,
-            granted_seconds: token.granted,
-            objects,
-        });
-        let not_judged = not_judged.into_iter().map(|((api_version, kind), count)| KindCount {
-            api_version,
-            kind,
-            count,
-        });
+        let count = |verdict| {
+            self.objects
+                .iter()
+                .filter(|it| it.verdict == verdict)
+                .count()
+        };
+        let audiences = self
+            .tokens
+            .into_iter()
+            .map(|(token, objects)| AudienceReport {
+                audience: token.audience,
+                expiration_seconds: token.seconds,
+                granted_seconds: token.granted,
+                objects,
+            });
+        let not_judged = not_judged
+            .into_iter()
+            .map(|((api_version, kind), count)| KindCount {
+                api_version,
+                kind,
+                count,
+            });
         Report {
             summary: Summary {
                 rejected: count(Verdict::Rejected),
@@ -277,7 +301,10 @@ fn assumptions(plan: &Plan, input: &InputReport) -> Vec<String> {
         ));
     }
     if plan.given_requests > 0 {
-        notes.push(format!("judged as they are: {}", plural(plan.given_requests, "request")));
+        notes.push(format!(
+            "judged as they are: {}",
+            plural(plan.given_requests, "request")
+        ));
     }
     let skipped: Vec<_> = input.skipped.iter().map(Source::to_string).collect();
     if !skipped.is_empty() {
@@ -316,15 +343,21 @@ impl Report {
             .iter()
             .map(|(verdict, name)| format!("{} {name}", self.of(*verdict).count()))
             .collect();
-        _ = writeln!(out, "{}: {}", plural(self.objects.len(), "object"), counts.join(", "));
+        _ = writeln!(
+            out,
+            "{}: {}",
+            plural(self.objects.len(), "object"),
+            counts.join(", ")
+        );
         for (verdict, name) in VERDICTS {
             self.write_verdict(&mut out, verdict, name);
         }
         self.write_tokens(&mut out);
         if !self.not_judged.is_empty() {
             let kinds = self.not_judged.iter();
-            let kinds: Vec<_> =
-                kinds.map(|it| format!("{} {} ({})", it.count, it.kind, it.api_version)).collect();
+            let kinds: Vec<_> = kinds
+                .map(|it| format!("{} {} ({})", it.count, it.kind, it.api_version))
+                .collect();
             _ = writeln!(out, "\nnot judged, as no rule is about them:");
             for kind in kinds {
                 _ = writeln!(out, "  {kind}");
@@ -340,7 +373,9 @@ impl Report {
     }
 
     fn of(&self, verdict: Verdict) -> impl Iterator<Item = &ObjectReport> {
-        self.objects.iter().filter(move |object| object.verdict == verdict)
+        self.objects
+            .iter()
+            .filter(move |object| object.verdict == verdict)
     }
 
     fn write_verdict(&self, out: &mut String, verdict: Verdict, name: &str) {
@@ -360,7 +395,11 @@ impl Report {
                 }
             }
             object.write_left_alone(out);
-            for warning in object.warnings.iter().filter(|warning| !object.is_told(warning)) {
+            for warning in object
+                .warnings
+                .iter()
+                .filter(|warning| !object.is_told(warning))
+            {
                 _ = writeln!(out, "    {warning}");
             }
         }
@@ -372,13 +411,27 @@ impl Report {
         }
         let header = ["audience", "seconds", "become", "objects"].map(str::to_owned);
         let rows = self.audiences.iter().map(|it| {
-            let audience = it.audience.as_deref().unwrap_or("(the API server's own)").to_owned();
-            let granted = it.granted_seconds.map_or("-".to_owned(), |seconds| seconds.to_string());
-            [audience, it.expiration_seconds.to_string(), granted, it.objects.to_string()]
+            let audience = it
+                .audience
+                .as_deref()
+                .unwrap_or("(the API server's own)")
+                .to_owned();
+            let granted = it
+                .granted_seconds
+                .map_or("-".to_owned(), |seconds| seconds.to_string());
+            [
+                audience,
+                it.expiration_seconds.to_string(),
+                granted,
+                it.objects.to_string(),
+            ]
         });
         let rows: Vec<_> = std::iter::once(header).chain(rows).collect();
         let width = |column: usize| {
-            rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
+            rows.iter()
+                .map(|row| row[column].chars().count())
+                .max()
+                .unwrap_or_default()
         };
         let widths = [0, 1, 2, 3].map(width);
         _ = writeln!(out, "\ntokens:");

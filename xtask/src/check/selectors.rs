@@ -70,20 +70,52 @@ mod tests {
         let expression = |key: &str, operator: &str, values: Value| json!({ "matchExpressions": [{ "key": key, "operator": operator, "values": values }] });
         for (name, selector, expected) in [
             ("nothing", json!({}), true),
-            ("null", json!({ "matchLabels": null, "matchExpressions": null }), true),
+            (
+                "null",
+                json!({ "matchLabels": null, "matchExpressions": null }),
+                true,
+            ),
             ("a label", json!({ "matchLabels": { "team": "a" } }), true),
-            ("another value", json!({ "matchLabels": { "team": "b" } }), false),
-            ("another label", json!({ "matchLabels": { "app": "a" } }), false),
+            (
+                "another value",
+                json!({ "matchLabels": { "team": "b" } }),
+                false,
+            ),
+            (
+                "another label",
+                json!({ "matchLabels": { "app": "a" } }),
+                false,
+            ),
             ("In", expression("team", "In", json!(["b", "a"])), true),
             ("In others", expression("team", "In", json!(["b"])), false),
-            ("In of what is not there", expression("app", "In", json!(["a"])), false),
+            (
+                "In of what is not there",
+                expression("app", "In", json!(["a"])),
+                false,
+            ),
             ("NotIn", expression("team", "NotIn", json!(["a"])), false),
-            ("NotIn others", expression("team", "NotIn", json!(["b"])), true),
-            ("NotIn of what is not there", expression("app", "NotIn", json!(["a"])), true),
+            (
+                "NotIn others",
+                expression("team", "NotIn", json!(["b"])),
+                true,
+            ),
+            (
+                "NotIn of what is not there",
+                expression("app", "NotIn", json!(["a"])),
+                true,
+            ),
             ("Exists", expression("team", "Exists", json!([])), true),
             ("Exists not", expression("app", "Exists", json!([])), false),
-            ("DoesNotExist", expression("app", "DoesNotExist", json!([])), true),
-            ("DoesNotExist, but does", expression("team", "DoesNotExist", json!([])), false),
+            (
+                "DoesNotExist",
+                expression("app", "DoesNotExist", json!([])),
+                true,
+            ),
+            (
+                "DoesNotExist, but does",
+                expression("team", "DoesNotExist", json!([])),
+                false,
+            ),
             (
                 "both",
                 json!({

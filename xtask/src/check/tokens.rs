@@ -24,7 +24,9 @@ pub fn of(request: &AdmissionRequest, result: Option<&AdmissionRequest>) -> Vec<
         let object = request.object.as_ref().unwrap_or(&Value::Null);
         match &*request.kind.kind {
             "Pod" => pod_tokens(object),
-            "CSIDriver" => elements(&object["spec"], "tokenRequests").map(token).collect(),
+            "CSIDriver" => elements(&object["spec"], "tokenRequests")
+                .map(token)
+                .collect(),
             "TokenRequest" => {
                 let mut token = token(&object["spec"]);
                 token.audience = object.pointer("/spec/audiences/0").and_then(text);
@@ -48,25 +50,39 @@ fn pod_tokens(pod: &Value) -> Vec<Token> {
 
 fn volume_tokens(volume: &Value) -> impl Iterator<Item = Token> {
     let sources = elements(&volume["projected"], "sources");
-    sources.filter_map(|source| source.get("serviceAccountToken")).map(token)
+    sources
+        .filter_map(|source| source.get("serviceAccountToken"))
+        .map(token)
 }
 
 /// The tokens of a running Pod that its workload doesn't have: a webhook injected them.
 pub fn injected(pod: &Value, of_its_workload: &[Token]) -> Vec<Token> {
     let volumes = elements(&pod["spec"], "volumes").filter(|volume| !is_token_volume(volume));
     let tokens = volumes.flat_map(volume_tokens);
-    let is_known =
-        |token: &Token| of_its_workload.iter().any(|known| known.audience == token.audience);
+    let is_known = |token: &Token| {
+        of_its_workload
+            .iter()
+            .any(|known| known.audience == token.audience)
+    };
     tokens.filter(|token| !is_known(token)).collect()
 }
 
 fn token(source: &Value) -> Token {
-    let seconds = source["expirationSeconds"].as_i64().unwrap_or(DEFAULT_SECONDS);
-    Token { audience: text(&source["audience"]), seconds, granted: None }
+    let seconds = source["expirationSeconds"]
+        .as_i64()
+        .unwrap_or(DEFAULT_SECONDS);
+    Token {
+        audience: text(&source["audience"]),
+        seconds,
+        granted: None,
+    }
 }
 
 fn text(value: &Value) -> Option<String> {
-    value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+    value
+        .as_str()
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -98,7 +114,10 @@ mod tests {
         };
         assert_eq!(
             of(&request(pod(86400)), Some(&request(pod(3600)))),
-            [token(None, 3600, Some(3600)), token(Some("vault"), 86400, Some(3600))]
+            [
+                token(None, 3600, Some(3600)),
+                token(Some("vault"), 86400, Some(3600))
+            ]
         );
         assert_eq!(
             of(&request(pod(86400)), None),
@@ -108,7 +127,11 @@ mod tests {
             injected(&pod(7200), &[token(None, 3600, None)]),
             [token(Some("vault"), 7200, None)]
         );
-        for odd in [json!(1), json!({ "spec": 1 }), json!({ "spec": { "volumes": [1, {}] } })] {
+        for odd in [
+            json!(1),
+            json!({ "spec": 1 }),
+            json!({ "spec": { "volumes": [1, {}] } }),
+        ] {
             assert_eq!(of(&request(odd), None), []);
         }
     }

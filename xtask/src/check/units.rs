@@ -61,7 +61,10 @@ pub struct Plan {
 
 impl Plan {
     pub fn new(input: Input, default_namespace: &str) -> Self {
-        let mut plan = Self { default_namespace: default_namespace.to_owned(), ..Self::default() };
+        let mut plan = Self {
+            default_namespace: default_namespace.to_owned(),
+            ..Self::default()
+        };
         for object in &input.objects {
             plan.learn(object);
         }
@@ -124,7 +127,8 @@ impl Plan {
                 self.automounts.insert(key, automounts);
             }
             ("v1", "Namespace") => {
-                self.namespaces.insert(key.1, namespace_labels(&object.value));
+                self.namespaces
+                    .insert(key.1, namespace_labels(&object.value));
             }
             ("v1", "Secret") => {
                 self.secrets.insert(key, without_data(&object.value));
@@ -136,7 +140,11 @@ impl Plan {
     /// An object by itself, with the Pod that it would make.
     fn unit(&mut self, object: Object, judged: &'static Judged, namespace: &str) -> Unit {
         let unit = Unit {
-            namespace: if judged.is_namespaced { namespace.to_owned() } else { String::new() },
+            namespace: if judged.is_namespaced {
+                namespace.to_owned()
+            } else {
+                String::new()
+            },
             kind: judged.resource.kind.to_owned(),
             name: object.shown_name(),
             sources: vec![object.source.clone()],
@@ -160,7 +168,10 @@ impl Plan {
         };
         let planned = self.plan_pod(pod, namespace, &user);
         let without_fs_group = planned.request.object.as_ref().and_then(without_fs_group);
-        Planned { without_fs_group: without_fs_group.filter(|_| original.is_lowered), ..planned }
+        Planned {
+            without_fs_group: without_fs_group.filter(|_| original.is_lowered),
+            ..planned
+        }
     }
 
     /// A workload, and its Pod.
@@ -178,7 +189,10 @@ impl Plan {
         let mut requests = vec![plan_object(workload.value, judged, namespace)];
         if let Some(pod) = made {
             let planned = self.plan_pod(pod, namespace, &controller_user(judged.resource.kind));
-            requests.push(Planned { is_made: true, ..planned });
+            requests.push(Planned {
+                is_made: true,
+                ..planned
+            });
         }
         requests
     }
@@ -187,7 +201,10 @@ impl Plan {
     /// one's defaults isn't from there, as `kwctl scaffold` makes them, and gets what an API server adds.
     fn given(&mut self, source: Source, request: AdmissionRequest) -> Unit {
         let namespace = request.namespace.clone().unwrap_or_default();
-        let object = Object { source, value: request.object.clone().unwrap_or_default() };
+        let object = Object {
+            source,
+            value: request.object.clone().unwrap_or_default(),
+        };
         let unit = Unit {
             namespace: namespace.clone(),
             kind: request.kind.kind.clone(),
@@ -196,17 +213,32 @@ impl Plan {
             ..Unit::default()
         };
         if is_new_pod(&request) && object.value.pointer("/spec/schedulerName").is_none() {
-            let completed = self.plan_pod(object.value, &namespace, &author()).request.object;
-            let request = AdmissionRequest { object: completed, ..request };
-            return Unit { requests: vec![Planned::new(request)], ..unit };
+            let completed = self
+                .plan_pod(object.value, &namespace, &author())
+                .request
+                .object;
+            let request = AdmissionRequest {
+                object: completed,
+                ..request
+            };
+            return Unit {
+                requests: vec![Planned::new(request)],
+                ..unit
+            };
         }
         self.given_requests += 1;
         let template = template_of(&request, &object);
         let made = template.and_then(|template| workloads::pod(&object, template, &namespace));
-        let mut requests = vec![Planned { is_given: true, ..Planned::new(request) }];
+        let mut requests = vec![Planned {
+            is_given: true,
+            ..Planned::new(request)
+        }];
         if let Some(pod) = made {
             let planned = self.plan_pod(pod, &namespace, &controller_user(&unit.kind));
-            requests.push(Planned { is_made: true, ..planned });
+            requests.push(Planned {
+                is_made: true,
+                ..planned
+            });
         }
         Unit { requests, ..unit }
     }
@@ -219,10 +251,16 @@ impl Plan {
         let account = (namespace.to_owned(), service_account(&pod).to_owned());
         let automounts = self.automounts.get(&account).copied();
         if automounts.is_none() && asks_its_account(&pod) {
-            self.unknown_accounts.insert(format!("{}/{}", account.0, account.1));
+            self.unknown_accounts
+                .insert(format!("{}/{}", account.0, account.1));
         }
         admit(&mut pod, automounts.unwrap_or(true));
-        Planned::new(AdmissionRequest::create(&POD.resource, Some(namespace), user, pod))
+        Planned::new(AdmissionRequest::create(
+            &POD.resource,
+            Some(namespace),
+            user,
+            pod,
+        ))
     }
 
     /// A Pod, or a workload, whose own workload isn't in the input.
@@ -238,7 +276,12 @@ impl Plan {
         let is_pod = judged == &POD;
         let index = *groups.entry(key.clone()).or_insert_with(|| {
             let (namespace, kind, name) = key;
-            let unit = Unit { namespace, kind, name, ..Unit::default() };
+            let unit = Unit {
+                namespace,
+                kind,
+                name,
+                ..Unit::default()
+            };
             self.units.push(unit);
             self.units.len() - 1
         });
@@ -251,7 +294,10 @@ impl Plan {
 
 /// True for a subresource, such as a Pod's ephemeral containers.
 fn is_part(request: &AdmissionRequest) -> bool {
-    request.sub_resource.as_deref().is_some_and(|name| !name.is_empty())
+    request
+        .sub_resource
+        .as_deref()
+        .is_some_and(|name| !name.is_empty())
 }
 
 fn is_new_pod(request: &AdmissionRequest) -> bool {
@@ -273,26 +319,41 @@ fn request_name(request: &AdmissionRequest, object: &Object) -> String {
 
 /// The fields that lead to the template of the Pods that the object of a request makes.
 fn template_of(request: &AdmissionRequest, object: &Object) -> Option<&'static [&'static str]> {
-    let judged = object.judged().filter(|it| it.resource.kind == request.kind.kind)?;
+    let judged = object
+        .judged()
+        .filter(|it| it.resource.kind == request.kind.kind)?;
     (!judged.template.is_empty() && !is_part(request)).then_some(judged.template)
 }
 
 /// The request for an object that isn't a Pod.
 fn plan_object(value: Value, judged: &Judged, namespace: &str) -> Planned {
     let namespace = judged.is_namespaced.then_some(namespace);
-    Planned::new(AdmissionRequest::create(&judged.resource, namespace, &author(), value))
+    Planned::new(AdmissionRequest::create(
+        &judged.resource,
+        namespace,
+        &author(),
+        value,
+    ))
 }
 
 impl Planned {
     fn new(request: AdmissionRequest) -> Self {
-        Self { request, is_given: false, is_made: false, without_fs_group: None }
+        Self {
+            request,
+            is_given: false,
+            is_made: false,
+            without_fs_group: None,
+        }
     }
 
     /// What an API server would add, and was added.
     fn added(&self) -> &'static str {
         let object = self.request.object.as_ref().unwrap_or(&Value::Null);
         let mut volumes = elements(&object["spec"], "volumes");
-        match (volumes.any(is_token_volume), object.pointer("/spec/restartPolicy")) {
+        match (
+            volumes.any(is_token_volume),
+            object.pointer("/spec/restartPolicy"),
+        ) {
             (true, _) => ", with the defaults and the token that an API server adds",
             (false, Some(_)) => ", with the defaults that an API server adds",
             (false, None) => "",
@@ -303,7 +364,13 @@ impl Planned {
 impl Unit {
     /// Its requests, with what was made of which document.
     pub fn described(self) -> Vec<(Option<String>, AdmissionRequest)> {
-        let Self { kind, name, sources, requests, .. } = self;
+        let Self {
+            kind,
+            name,
+            sources,
+            requests,
+            ..
+        } = self;
         let source = sources.first().map(Source::to_string).unwrap_or_default();
         let describe = |planned: Planned| {
             if planned.is_given {
@@ -326,13 +393,20 @@ impl Unit {
     }
 
     fn order(&self) -> (&str, &str, &str, Option<&Source>) {
-        (&self.namespace, &self.kind, &self.name, self.sources.first())
+        (
+            &self.namespace,
+            &self.kind,
+            &self.name,
+            self.sources.first(),
+        )
     }
 
     fn add_running_pod(&mut self, pod: &Object) {
         self.pods += 1;
         let made = self.requests.iter().filter(|planned| planned.is_made);
-        let known: Vec<_> = made.flat_map(|planned| tokens::of(&planned.request, None)).collect();
+        let known: Vec<_> = made
+            .flat_map(|planned| tokens::of(&planned.request, None))
+            .collect();
         self.injected.extend(tokens::injected(&pod.value, &known));
     }
 }
@@ -357,17 +431,31 @@ mod tests {
 
     fn input(values: Vec<Value>) -> Input {
         let objects = values.into_iter().enumerate().map(|(index, value)| {
-            let source = Source { file: "f".to_owned(), document: index + 1, item: None };
+            let source = Source {
+                file: "f".to_owned(),
+                document: index + 1,
+                item: None,
+            };
             Object { source, value }
         });
-        Input { objects: objects.collect(), ..Input::default() }
+        Input {
+            objects: objects.collect(),
+            ..Input::default()
+        }
     }
 
     /// What is judged of an input: namespace, kind, name, Pods in the input, requests.
     fn planned(values: Vec<Value>) -> (Vec<String>, Plan) {
         let plan = Plan::new(input(values), "default");
         let units = plan.units.iter().map(|unit| {
-            let Unit { namespace, kind, name, pods, requests, .. } = unit;
+            let Unit {
+                namespace,
+                kind,
+                name,
+                pods,
+                requests,
+                ..
+            } = unit;
             format!("{namespace} {kind}/{name} {pods} {}", requests.len())
         });
         (units.collect(), plan)
@@ -402,8 +490,11 @@ mod tests {
     fn a_workload_counts_once() {
         let deployment = || object("apps/v1", "Deployment", "web");
         let set = |replicas: i64| {
-            let mut set =
-                owned(object("apps/v1", "ReplicaSet", "web-7d9c8b5f6d"), "Deployment", "web");
+            let mut set = owned(
+                object("apps/v1", "ReplicaSet", "web-7d9c8b5f6d"),
+                "Deployment",
+                "web",
+            );
             set["spec"]["replicas"] = json!(replicas);
             set
         };
@@ -419,7 +510,11 @@ mod tests {
         cron_job["spec"] = json!({ "jobTemplate": { "spec": cron_job["spec"] } });
         for (name, values, expected) in [
             ("a Pod", vec![pod("a")], vec!["default Pod/a 0 1"]),
-            ("a Deployment", vec![deployment()], vec!["default Deployment/web 0 2"]),
+            (
+                "a Deployment",
+                vec![deployment()],
+                vec!["default Deployment/web 0 2"],
+            ),
             (
                 "with all that it made",
                 vec![web_pod("a"), web_pod("b"), set(2), deployment()],
@@ -435,14 +530,26 @@ mod tests {
                 vec![web_pod("a"), web_pod("b"), other_namespace],
                 vec!["default Deployment/web 2 2", "other Deployment/web 1 1"],
             ),
-            ("a ReplicaSet of 0 replicas", vec![set(0), orphan(0)], vec![]),
+            (
+                "a ReplicaSet of 0 replicas",
+                vec![set(0), orphan(0)],
+                vec![],
+            ),
             (
                 "a ReplicaSet of nobody, with a Pod",
                 vec![web_pod("a"), orphan(1)],
                 vec!["default ReplicaSet/web-7d9c8b5f6d 1 2"],
             ),
-            ("a CronJob with a Pod", vec![job_pod(), cron_job], vec!["default CronJob/report 1 2"]),
-            ("a Job's Pod", vec![job_pod()], vec!["default Job/report-29400000 1 1"]),
+            (
+                "a CronJob with a Pod",
+                vec![job_pod(), cron_job],
+                vec!["default CronJob/report 1 2"],
+            ),
+            (
+                "a Job's Pod",
+                vec![job_pod()],
+                vec!["default Job/report-29400000 1 1"],
+            ),
             (
                 "a Node's Pods are no workload",
                 vec![owned(pod("a"), "Node", "n"), owned(pod("b"), "Node", "n")],
@@ -450,12 +557,19 @@ mod tests {
             ),
             (
                 "a custom workload's Pods",
-                vec![owned(pod("a"), "Workflow", "w"), owned(pod("b"), "Workflow", "w")],
+                vec![
+                    owned(pod("a"), "Workflow", "w"),
+                    owned(pod("b"), "Workflow", "w"),
+                ],
                 vec!["default Workflow/w 2 2"],
             ),
             (
                 "its own owner",
-                vec![owned(object("apps/v1", "ReplicaSet", "r"), "ReplicaSet", "r")],
+                vec![owned(
+                    object("apps/v1", "ReplicaSet", "r"),
+                    "ReplicaSet",
+                    "r",
+                )],
                 vec!["default ReplicaSet/r 0 2"],
             ),
         ] {
@@ -473,16 +587,22 @@ mod tests {
             object("storage.k8s.io/v1", "CSIDriver", "d"),
         ]);
         assert_eq!(units, [" CSIDriver/d 0 1", "default Secret/s 0 1"]);
-        let kinds: Vec<_> = plan.other_kinds.iter().map(|((_, kind), it)| (&**kind, *it)).collect();
+        let kinds: Vec<_> = plan
+            .other_kinds
+            .iter()
+            .map(|((_, kind), it)| (&**kind, *it))
+            .collect();
         assert_eq!(kinds, [("Deployment", 1), ("ConfigMap", 2)]);
         assert_eq!(plan.units[0].requests[0].request.namespace, None);
     }
 
     #[test]
     fn an_account_of_the_input_says_whether_it_automounts() {
-        for (automounts, volumes, unknown) in
-            [(None, 1, 1), (Some(json!(true)), 1, 0), (Some(json!(false)), 0, 0)]
-        {
+        for (automounts, volumes, unknown) in [
+            (None, 1, 1),
+            (Some(json!(true)), 1, 0),
+            (Some(json!(false)), 0, 0),
+        ] {
             let mut values = vec![pod("a")];
             if let Some(automounts) = &automounts {
                 let mut account = object("v1", "ServiceAccount", "default");
@@ -491,7 +611,11 @@ mod tests {
             }
             let (_, plan) = planned(values);
             let pod = plan.units[0].requests[0].request.object.as_ref().unwrap();
-            assert_eq!(elements(&pod["spec"], "volumes").count(), volumes, "{automounts:?}");
+            assert_eq!(
+                elements(&pod["spec"], "volumes").count(),
+                volumes,
+                "{automounts:?}"
+            );
             assert_eq!(plan.unknown_accounts.len(), unknown, "{automounts:?}");
         }
     }
@@ -503,8 +627,15 @@ mod tests {
         let (_, plan) = planned(vec![pod, object("apps/v1", "Deployment", "web")]);
         for request in plan.units.iter().flat_map(|unit| &unit.requests) {
             let request = &request.request;
-            assert!(request.user_info["username"].as_str().is_some_and(|name| !name.is_empty()));
-            assert_eq!(request.object.as_ref().unwrap().pointer("/metadata/uid"), None);
+            assert!(
+                request.user_info["username"]
+                    .as_str()
+                    .is_some_and(|name| !name.is_empty())
+            );
+            assert_eq!(
+                request.object.as_ref().unwrap().pointer("/metadata/uid"),
+                None
+            );
         }
     }
 
@@ -521,7 +652,9 @@ mod tests {
         let pods = files.iter().filter_map(|path| {
             let name = path.to_str()?.strip_suffix(".pod.json")?;
             let workload = PathBuf::from(format!("{name}.json"));
-            workload.exists().then(|| (name.to_owned(), object(&workload), object(path)))
+            workload
+                .exists()
+                .then(|| (name.to_owned(), object(&workload), object(path)))
         });
         pods.collect()
     }
@@ -530,7 +663,12 @@ mod tests {
     /// alone doesn't give: a StatefulSet's claims, a DaemonSet's node.
     fn comparable(pod: &Value, kind: &str, claims: &[&str]) -> Value {
         let mut spec = pod["spec"].clone();
-        for field in ["tolerations", "priority", "preemptionPolicy", "enableServiceLinks"] {
+        for field in [
+            "tolerations",
+            "priority",
+            "preemptionPolicy",
+            "enableServiceLinks",
+        ] {
             spec.as_object_mut().unwrap().remove(field);
         }
         if kind == "DaemonSet" {

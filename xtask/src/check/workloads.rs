@@ -83,7 +83,9 @@ fn label(pod: &mut Value, kind: &str, base: &str) {
 /// A StatefulSet's claims become volumes, in place of those of the same name
 /// (`pkg/controller/statefulset`, `updateStorage`).
 fn add_claims(pod: &mut Value, set: &Object, base: &str) {
-    let Some(spec) = descend_mut(pod, &["spec"]) else { return };
+    let Some(spec) = descend_mut(pod, &["spec"]) else {
+        return;
+    };
     let set_spec = set.value.get("spec").unwrap_or(&Value::Null);
     let names: Vec<&str> = elements(set_spec, "volumeClaimTemplates")
         .filter_map(|claim| claim.pointer("/metadata/name")?.as_str())
@@ -92,11 +94,19 @@ fn add_claims(pod: &mut Value, set: &Object, base: &str) {
         let claim = json!({ "claimName": format!("{name}-{base}-0") });
         json!({ "name": name, "persistentVolumeClaim": claim })
     });
-    let own = spec.get("volumes").and_then(Value::as_array).into_iter().flatten();
-    let is_replaced =
-        |volume: &Value| volume["name"].as_str().is_some_and(|it| names.contains(&it));
-    let volumes: Vec<Value> =
-        claims.chain(own.filter(|volume| !is_replaced(volume)).cloned()).collect();
+    let own = spec
+        .get("volumes")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    let is_replaced = |volume: &Value| {
+        volume["name"]
+            .as_str()
+            .is_some_and(|it| names.contains(&it))
+    };
+    let volumes: Vec<Value> = claims
+        .chain(own.filter(|volume| !is_replaced(volume)).cloned())
+        .collect();
     if !volumes.is_empty() {
         spec.insert("volumes".to_owned(), Value::Array(volumes));
     }
@@ -105,12 +115,17 @@ fn add_claims(pod: &mut Value, set: &Object, base: &str) {
 /// A DaemonSet's Pod is for one node: that takes the place of what the template requires of a node by
 /// affinity (`pkg/controller/daemon/util`, `ReplaceDaemonSetPodNodeNameNodeAffinity`).
 fn bind_to_node(pod: &mut Value) {
-    let Some(spec) = descend_mut(pod, &["spec"]) else { return };
+    let Some(spec) = descend_mut(pod, &["spec"]) else {
+        return;
+    };
     let affinity = child(spec, "affinity").and_then(|affinity| child(affinity, "nodeAffinity"));
     if let Some(affinity) = affinity {
         let node = json!({ "key": "metadata.name", "operator": "In", "values": ["node"] });
         let terms = json!({ "nodeSelectorTerms": [{ "matchFields": [node] }] });
-        affinity.insert("requiredDuringSchedulingIgnoredDuringExecution".to_owned(), terms);
+        affinity.insert(
+            "requiredDuringSchedulingIgnoredDuringExecution".to_owned(),
+            terms,
+        );
     }
 }
 
@@ -136,8 +151,11 @@ pub fn controller_user(kind: &str) -> UserInfo {
         "Job" | "CronJob" => "job-controller",
         _ => return author(),
     };
-    let groups =
-        ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"];
+    let groups = [
+        "system:serviceaccounts",
+        "system:serviceaccounts:kube-system",
+        "system:authenticated",
+    ];
     UserInfo {
         username: format!("system:serviceaccount:kube-system:{controller}"),
         groups: groups.map(str::to_owned).into(),
@@ -146,7 +164,10 @@ pub fn controller_user(kind: &str) -> UserInfo {
 
 /// The user that applies a manifest.
 pub fn author() -> UserInfo {
-    UserInfo { username: "author".to_owned(), groups: vec!["system:authenticated".to_owned()] }
+    UserInfo {
+        username: "author".to_owned(),
+        groups: vec!["system:authenticated".to_owned()],
+    }
 }
 
 #[cfg(test)]
@@ -155,28 +176,65 @@ mod tests {
     use super::*;
 
     fn workload(value: Value) -> Object {
-        Object { source: Source { file: "f".to_owned(), document: 1, item: None }, value }
+        Object {
+            source: Source {
+                file: "f".to_owned(),
+                document: 1,
+                item: None,
+            },
+            value,
+        }
     }
 
     #[test]
     fn names_and_owners() {
         for (kind, path, name, base, owner) in [
-            ("Deployment", &["spec", "template"][..], "", "web-5d4f8c7b9d-", "ReplicaSet"),
-            ("ReplicaSet", &["spec", "template"], "", "web-", "ReplicaSet"),
-            ("StatefulSet", &["spec", "template"], "web-0", "", "StatefulSet"),
+            (
+                "Deployment",
+                &["spec", "template"][..],
+                "",
+                "web-5d4f8c7b9d-",
+                "ReplicaSet",
+            ),
+            (
+                "ReplicaSet",
+                &["spec", "template"],
+                "",
+                "web-",
+                "ReplicaSet",
+            ),
+            (
+                "StatefulSet",
+                &["spec", "template"],
+                "web-0",
+                "",
+                "StatefulSet",
+            ),
             ("DaemonSet", &["spec", "template"], "", "web-", "DaemonSet"),
             ("Job", &["spec", "template"], "", "web-", "Job"),
-            ("CronJob", &["spec", "jobTemplate", "spec", "template"], "", "web-29400000-", "Job"),
+            (
+                "CronJob",
+                &["spec", "jobTemplate", "spec", "template"],
+                "",
+                "web-29400000-",
+                "Job",
+            ),
             ("PodTemplate", &["template"], "", "web-", ""),
         ] {
             let template = json!({ "metadata": { "labels": { "app": "web" } }, "spec": {} });
-            let value = path.iter().rev().fold(template, |value, field| json!({ *field: value }));
+            let value = path
+                .iter()
+                .rev()
+                .fold(template, |value, field| json!({ *field: value }));
             let mut value = value;
             value["kind"] = json!(kind);
             value["metadata"] = json!({ "name": "web" });
             let pod = pod(&workload(value), path, "payments").unwrap();
             let text = |pointer: &str| {
-                pod.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+                pod.pointer(pointer)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned()
             };
             assert_eq!(text("/metadata/name"), name, "{kind}");
             assert_eq!(text("/metadata/generateName"), base, "{kind}");
@@ -188,12 +246,14 @@ mod tests {
 
     #[test]
     fn claims_become_volumes() {
-        let set = workload(json!({ "kind": "StatefulSet", "metadata": { "name": "db" }, "spec": {
+        let set = workload(
+            json!({ "kind": "StatefulSet", "metadata": { "name": "db" }, "spec": {
             "volumeClaimTemplates": [{ "metadata": { "name": "data" } }],
             "template": { "spec": { "volumes": [
                 { "name": "data", "emptyDir": {} }, { "name": "tmp", "emptyDir": {} },
             ] } },
-        } }));
+        } }),
+        );
         assert_eq!(
             pod(&set, &["spec", "template"], "n").unwrap()["spec"]["volumes"],
             json!([
@@ -208,11 +268,13 @@ mod tests {
         let required = json!({ "nodeSelectorTerms": [{ "matchExpressions": [
             { "key": "kubernetes.io/os", "operator": "In", "values": ["windows"] },
         ] }] });
-        let set = workload(json!({ "kind": "DaemonSet", "metadata": { "name": "d" }, "spec": {
+        let set = workload(
+            json!({ "kind": "DaemonSet", "metadata": { "name": "d" }, "spec": {
             "template": { "spec": { "affinity": { "nodeAffinity": {
                 "requiredDuringSchedulingIgnoredDuringExecution": required,
             } } } },
-        } }));
+        } }),
+        );
         let pod = pod(&set, &["spec", "template"], "n").unwrap();
         assert!(!pod.to_string().contains("windows"), "{pod}");
     }
