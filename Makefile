@@ -5,7 +5,7 @@ SHELL := /bin/bash
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock scripts/build-wasm.sh
 MODULE := target/wasm32-unknown-unknown/release/bound_service_account_tokens.wasm
 
-# The request and the settings that `make run` shows; any other file will do.
+# The request, or manifest, and the settings that `make run` shows; any other file will do.
 REQUEST ?= tests/data/special/pod-create-plain.json
 SETTINGS ?=
 
@@ -16,6 +16,15 @@ export KWCTL
 .PHONY: run
 run: policy.wasm ## Judge a real Pod and say what happened
 	@cargo xtask run --explain --request-path $(REQUEST) $(if $(SETTINGS),--settings-path $(SETTINGS)) policy.wasm
+
+# What `make check` judges, and with which settings or policy resources.
+MANIFESTS ?=
+NAMESPACE ?= default
+POLICY ?=
+
+.PHONY: check
+check: policy.wasm ## Say what the policy would do to MANIFESTS; SETTINGS, POLICY and NAMESPACE as in docs/before-you-install.md
+	@cargo xtask check --module policy.wasm --namespace $(NAMESPACE) $(if $(SETTINGS),--settings $(SETTINGS)) $(addprefix --policy ,$(POLICY)) $(MANIFESTS)
 
 policy.wasm: $(SOURCES)
 	scripts/build-wasm.sh bound-service-account-tokens
@@ -59,7 +68,7 @@ e2e-tests: annotated-policy.wasm ## End-to-end tests on the annotated module, in
 	@scripts/install-e2e.sh
 	cargo build --quiet --locked --package xtask --package xtask-registry
 	@echo "e2e-tests: the host is $$($(KWCTL) --version | head -n 1)"
-	bats --print-output-on-failure e2e.bats registry.bats release.bats
+	bats --print-output-on-failure e2e.bats check.bats registry.bats release.bats
 
 .PHONY: e2e
 e2e: e2e-tests ## The same
@@ -75,7 +84,7 @@ verify-reproducible: ## Build the module in two folders and compare the bytes
 .PHONY: clean
 clean: ## Remove what was built
 	cargo clean
-	rm -f policy.wasm annotated-policy.wasm
+	rm -f policy.wasm annotated-policy.wasm check-tokens-linux-*
 
 .PHONY: help
 help: ## This list

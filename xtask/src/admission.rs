@@ -13,55 +13,118 @@ use std::collections::BTreeMap;
 #[serde(rename_all = "camelCase")]
 pub struct AdmissionRequest {
     pub uid: String,
-    kind: GroupVersionKind,
-    resource: GroupVersionResource,
+    pub kind: GroupVersionKind,
+    pub resource: GroupVersionResource,
     #[serde(skip_serializing_if = "Option::is_none")]
-    sub_resource: Option<String>,
+    pub sub_resource: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    request_kind: Option<GroupVersionKind>,
+    pub request_kind: Option<GroupVersionKind>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    request_resource: Option<GroupVersionResource>,
+    pub request_resource: Option<GroupVersionResource>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    request_sub_resource: Option<String>,
+    pub request_sub_resource: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
+    pub name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    namespace: Option<String>,
-    operation: String,
-    user_info: Value,
+    pub namespace: Option<String>,
+    pub operation: String,
+    pub user_info: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub object: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    old_object: Option<Value>,
+    pub old_object: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    dry_run: Option<bool>,
+    pub dry_run: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    options: Option<Value>,
+    pub options: Option<Value>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-struct GroupVersionKind {
-    group: String,
-    version: String,
-    kind: String,
+pub struct GroupVersionKind {
+    pub group: String,
+    pub version: String,
+    pub kind: String,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-struct GroupVersionResource {
-    group: String,
-    version: String,
-    resource: String,
+pub struct GroupVersionResource {
+    pub group: String,
+    pub version: String,
+    pub resource: String,
+}
+
+/// Who asks. Without a user a request would look like one of Kubewarden's audit scanner.
+#[derive(Clone, Serialize)]
+pub struct UserInfo {
+    pub username: String,
+    pub groups: Vec<String>,
+}
+
+/// `meta/v1 APIResource`: a resource of an API server, with its kind.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ApiResource {
+    pub group: &'static str,
+    pub version: &'static str,
+    pub kind: &'static str,
+    pub name: &'static str,
+    pub sub_resource: Option<&'static str>,
 }
 
 impl AdmissionRequest {
     /// Reads an AdmissionReview or a bare request.
     pub fn parse(json: &str) -> Result<Self> {
-        let mut review: Value = serde_json::from_str(json).context("the request is not JSON")?;
+        Self::from_value(serde_json::from_str(json).context("the request is not JSON")?)
+    }
+
+    /// Takes an AdmissionReview or a bare request.
+    pub fn from_value(mut review: Value) -> Result<Self> {
         if review["kind"] == "AdmissionReview" {
             review = review["request"].take();
         }
         serde_json::from_value(review)
             .context("cannot build AdmissionRequest object from given input")
+    }
+
+    /// The request to create an object.
+    pub fn create(
+        resource: &ApiResource,
+        namespace: Option<&str>,
+        user: &UserInfo,
+        object: Value,
+    ) -> Self {
+        let name = object
+            .pointer("/metadata/name")
+            .and_then(Value::as_str)
+            .map(str::to_owned);
+        let group = resource.group.to_owned();
+        let version = resource.version.to_owned();
+        let kind = GroupVersionKind {
+            group: group.clone(),
+            version: version.clone(),
+            kind: resource.kind.to_owned(),
+        };
+        let group_resource = GroupVersionResource {
+            group,
+            version,
+            resource: resource.name.to_owned(),
+        };
+        Self {
+            uid: "5f2c6a1e-7d0b-4c3f-9a58-e1d2b3c4a596".to_owned(),
+            request_kind: Some(kind.clone()),
+            kind,
+            request_resource: Some(group_resource.clone()),
+            resource: group_resource,
+            sub_resource: resource.sub_resource.map(str::to_owned),
+            request_sub_resource: resource.sub_resource.map(str::to_owned),
+            name,
+            namespace: namespace.map(str::to_owned),
+            operation: "CREATE".to_owned(),
+            user_info: serde_json::json!(user),
+            object: Some(object),
+            old_object: None,
+            dry_run: Some(false),
+            options: None,
+        }
     }
 
     /// The object's kind.
@@ -90,12 +153,12 @@ impl AdmissionRequest {
 /// What a policy answers.
 #[derive(Deserialize)]
 pub struct Answer {
-    accepted: bool,
-    message: Option<String>,
-    code: Option<u16>,
-    mutated_object: Option<Value>,
-    audit_annotations: Option<BTreeMap<String, String>>,
-    warnings: Option<Vec<String>>,
+    pub accepted: bool,
+    pub message: Option<String>,
+    pub code: Option<u16>,
+    pub mutated_object: Option<Value>,
+    pub audit_annotations: Option<BTreeMap<String, String>>,
+    pub warnings: Option<Vec<String>>,
 }
 
 /// What a policy answers about its settings.

@@ -2,7 +2,7 @@
 
 use crate::admission::{AdmissionRequest, AdmissionResponse};
 use anyhow::Result;
-use json_patch::PatchOperation::{Add, Copy, Move, Remove, Replace, Test};
+use json_patch::PatchOperation::{self, Add, Copy, Move, Remove, Replace, Test};
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -27,23 +27,36 @@ pub fn explain(request: &AdmissionRequest, response: &AdmissionResponse) -> Resu
     let warnings = response.warnings.as_deref().unwrap_or_default();
     section(&mut out, "warnings", warnings.iter().map(String::as_str))?;
     let old = request.object.as_ref().unwrap_or(&Value::Null);
-    let changes = patch.iter().map(|operation| {
-        let path = operation.path().as_str();
-        let before = old
-            .pointer(path)
-            .map_or("(nothing)".to_owned(), Value::to_string);
-        let after = match operation {
-            Add(add) => add.value.to_string(),
-            Replace(replace) => replace.value.to_string(),
-            Remove(_) => "(nothing)".to_owned(),
-            Move(from) => format!("what was at {}", from.from),
-            Copy(from) => format!("what is at {}", from.from),
-            Test(test) => test.value.to_string(),
-        };
-        format!("{path}: {before} -> {after}")
-    });
-    section(&mut out, "changes", changes)?;
+    section(
+        &mut out,
+        "changes",
+        patch.iter().map(|operation| change(old, operation)),
+    )?;
     Ok(out)
+}
+
+/// What makes one object of another, each change as path, old and new value.
+pub fn changes(old: &Value, new: &Value) -> Vec<String> {
+    json_patch::diff(old, new)
+        .iter()
+        .map(|operation| change(old, operation))
+        .collect()
+}
+
+fn change(old: &Value, operation: &PatchOperation) -> String {
+    let path = operation.path().as_str();
+    let before = old
+        .pointer(path)
+        .map_or("(nothing)".to_owned(), Value::to_string);
+    let after = match operation {
+        Add(add) => add.value.to_string(),
+        Replace(replace) => replace.value.to_string(),
+        Remove(_) => "(nothing)".to_owned(),
+        Move(from) => format!("what was at {}", from.from),
+        Copy(from) => format!("what is at {}", from.from),
+        Test(test) => test.value.to_string(),
+    };
+    format!("{path}: {before} -> {after}")
 }
 
 fn section<T: AsRef<str>>(

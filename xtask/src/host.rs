@@ -15,13 +15,24 @@ const CACHE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/wasmtime-cac
 /// An engine that compiles fast: a module is called a few times only, and this helper's own compiler
 /// is built without optimisation.
 pub fn config() -> Result<Config> {
-    let mut config = Config::new();
-    config.cranelift_opt_level(OptLevel::None);
+    let mut config = uncached_config();
     let mut cache = CacheConfig::new();
     cache.with_directory(CACHE);
     config.cache(Some(Cache::new(cache)?));
     Ok(config)
 }
+
+/// The same, for a program that leaves nothing behind on the machine that it runs on.
+pub fn uncached_config() -> Config {
+    let mut config = Config::new();
+    config.cranelift_opt_level(OptLevel::None);
+    config
+}
+
+/// What a module asks its host: namespace, operation and payload of a waPC call, and the answer.
+pub trait Host: Fn(&str, &str, &[u8]) -> Result<Vec<u8>, String> + Send + Sync + 'static {}
+
+impl<F: Fn(&str, &str, &[u8]) -> Result<Vec<u8>, String> + Send + Sync + 'static> Host for F {}
 
 /// A module, instantiated.
 pub struct Module(WapcHost);
@@ -32,14 +43,9 @@ impl Module {
     pub fn load(path: &Path, replay: Option<Replay>) -> Result<Self> {
         let bytes =
             std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let engine = WasmtimeEngineProviderBuilder::new()
-            .engine(Engine::new(&config()?)?)
-            .module_bytes(&bytes)
-            .build()
-            .with_context(|| format!("{} is not a module we can run", path.display()))?;
         let replay = Mutex::new(replay);
-        let callback = move |_, binding: &str, namespace: &str, operation: &str, payload: &[u8]| {
-            if (binding, namespace) == ("kubewarden", "tracing") {
+        let host = move |namespace: &str, operation: &str, payload: &[u8]| {
+            if namespace == "tracing" {
                 eprintln!("{}", String::from_utf8_lossy(payload));
                 return Ok(Vec::new());
             }
@@ -47,7 +53,20 @@ impl Module {
             let replay = replay
                 .as_mut()
                 .ok_or("access to the cluster is not allowed")?;
-            Ok(replay.answer(namespace, operation, payload)?)
+            replay.answer(namespace, operation, payload)
+        };
+        Self::start(&bytes, &config()?, host)
+            .with_context(|| format!("{} is not a module we can run", path.display()))
+    }
+
+    /// Compiles and instantiates a module; `host` answers what it asks.
+    pub fn start(bytes: &[u8], config: &Config, host: impl Host) -> Result<Self> {
+        let engine = WasmtimeEngineProviderBuilder::new()
+            .engine(Engine::new(config)?)
+            .module_bytes(bytes)
+            .build()?;
+        let callback = move |_, _: &str, namespace: &str, operation: &str, payload: &[u8]| {
+            Ok(host(namespace, operation, payload)?)
         };
         let host = WapcHost::new(Box::new(engine), Some(Box::new(callback)));
         Ok(Self(host.map_err(|e| {
