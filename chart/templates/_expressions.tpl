@@ -2,13 +2,27 @@
 What CEL expressions are made of. `toJson` writes a text as CEL reads it, too.
 */}}
 
-{{/* A regular expression for a list of patterns in which * stands for any text, as CEL text. */}}
-{{- define "cel.patterns" -}}
+{{/* A regular expression for a list of patterns in which * stands for any text. */}}
+{{- define "cel.regularExpression" -}}
 {{- $patterns := list -}}
 {{- range . -}}
 {{- $patterns = append $patterns (regexQuoteMeta . | replace "\\*" ".*") -}}
 {{- end -}}
-{{- printf "(?s)^(?:%s)$" (join "|" $patterns) | toJson -}}
+{{- printf "(?s)^(?:%s)$" (join "|" $patterns) -}}
+{{- end }}
+
+{{/* The same, as CEL text. */}}
+{{- define "cel.patterns" -}}
+{{- include "cel.regularExpression" . | toJson -}}
+{{- end }}
+
+{{/* The same for patterns of `namespace/name`: neither part has a slash. */}}
+{{- define "cel.accounts" -}}
+{{- $patterns := list -}}
+{{- range . -}}
+{{- $patterns = append $patterns (regexQuoteMeta . | replace "\\*" "[^/]*") -}}
+{{- end -}}
+{{- printf "^(?:%s)$" (join "|" $patterns) | toJson -}}
 {{- end }}
 
 {{/* True in the namespaces that the step enforces. */}}
