@@ -121,7 +121,7 @@ What the policy decides from settings alone is decided here; what depends on the
 
 {{/* Whether the API server makes a year of 3607 seconds. */}}
 {{- define "backstop.extendsTokens" -}}
-{{- ne false (default dict .root.Values.settings.apiServer).extendsTokens -}}
+{{- include "settings.extendsTokens" .root -}}
 {{- end }}
 
 {{/* The maximum for `audience`, an expression for a text that may be empty. */}}
@@ -168,7 +168,7 @@ What the policy decides from settings alone is decided here; what depends on the
 {{- define "backstop.token" -}}
 {{- $isOwn := include "backstop.isOwn" (dict "root" .root "audience" "variables.audiences[i][j]") -}}
 {{- $isExtended := "variables.seconds[i][j] == 3607" -}}
-{{- if (default dict .root.Values.settings.apiServer).audiences -}}
+{{- if (default dict (default dict .root.Values.settings).apiServer).audiences -}}
 {{- $isExtended = printf "%s && %s" $isExtended $isOwn -}}
 {{- end -}}
 {{- dict "seconds" "variables.seconds[i][j]" "isOwn" $isOwn "isExtended" $isExtended "maximum" "variables.maxima[i][j]" | toJson -}}
@@ -270,7 +270,7 @@ spec:
 {{- define "backstop.request" -}}
 {{- $isOwn := printf "variables.audiences.all(audience, %s)" (include "backstop.isOwn" (dict "root" .root "audience" "audience")) -}}
 {{- $isExtended := "variables.seconds == 3607 && has(object.spec.boundObjectRef) && object.spec.boundObjectRef.kind == 'Pod'" -}}
-{{- if (default dict .root.Values.settings.apiServer).audiences -}}
+{{- if (default dict (default dict .root.Values.settings).apiServer).audiences -}}
 {{- $isExtended = printf "%s && %s" $isExtended $isOwn -}}
 {{- end -}}
 {{- dict "seconds" "variables.seconds" "isOwn" $isOwn "isExtended" $isExtended "maximum" "variables.maximum" | toJson -}}
@@ -305,7 +305,7 @@ spec:
 {{- $ways = append $ways (dict "suffix" "" "modes" (list "mutate" "reject") "actions" (list "Deny")) -}}
 {{- end -}}
 {{- $warns := ne .Values.step "enforce" -}}
-{{- range default list .Values.settings.overrides -}}
+{{- range default list (default dict .Values.settings).overrides -}}
 {{- if eq (default "" .mode) "warn" -}}
 {{- $warns = true -}}
 {{- end -}}

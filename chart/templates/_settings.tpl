@@ -67,3 +67,9 @@ override says otherwise.
 {{- end -}}
 {{- toJson $settings -}}
 {{- end }}
+
+{{/* `true` unless the API server is said to leave 3607 seconds as they are. Takes the root. */}}
+{{- define "settings.extendsTokens" -}}
+{{- $extends := (default dict (default dict .Values.settings).apiServer).extendsTokens -}}
+{{- not (and (kindIs "bool" $extends) (not $extends)) -}}
+{{- end }}

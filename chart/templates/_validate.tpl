@@ -13,7 +13,7 @@ What no schema can say, and what can't be changed in place. Each message has the
 {{- if and (eq .Values.step "mutate") (not .Values.namespaces) -}}
 {{- fail "namespaces: Required value: step mutate needs the namespaces to begin with; * stands for any text" -}}
 {{- end -}}
-{{- if and (ne .Values.step "see") (eq (default "" .Values.settings.mode) "warn") -}}
+{{- if and (ne .Values.step "see") (eq (default "" (default dict .Values.settings).mode) "warn") -}}
 {{- fail (printf "settings.mode: Invalid value: \"warn\": step %s enforces something; take settings.mode out, or go back to step see" .Values.step) -}}
 {{- end -}}
 {{- end }}
@@ -21,13 +21,17 @@ What no schema can say, and what can't be changed in place. Each message has the
 {{/* The rest of what the policy itself would refuse. */}}
 {{- define "validate.settings" -}}
 {{- $seen := list -}}
-{{- range $i, $entry := default list .Values.settings.audiences -}}
+{{- range $i, $entry := default list (default dict .Values.settings).audiences -}}
 {{- if has $entry.audience $seen -}}
 {{- fail (printf "settings.audiences[%d].audience: Duplicate value: %q" $i $entry.audience) -}}
 {{- end -}}
 {{- $seen = append $seen $entry.audience -}}
 {{- end -}}
-{{- $fsGroup := default dict .Values.settings.fsGroup -}}
+{{- $maximum := .Values.tokenApi.people.maxExpirationSeconds -}}
+{{- if and (eq 3607 (int (default 0 $maximum))) (eq "true" (include "settings.extendsTokens" .)) -}}
+{{- fail "tokenApi.people.maxExpirationSeconds: Invalid value: 3607: the API server extends exactly this lifetime to a year; choose another" -}}
+{{- end -}}
+{{- $fsGroup := default dict (default dict .Values.settings).fsGroup -}}
 {{- $group := ternary 65534 $fsGroup.default (has (toString $fsGroup.default) (list "" "<nil>")) -}}
 {{- $allowed := not $fsGroup.ranges -}}
 {{- range $i, $range := default list $fsGroup.ranges -}}
@@ -58,7 +62,7 @@ What no schema can say, and what can't be changed in place. Each message has the
 {{- end }}
 
 {{- define "validate.lookup" -}}
-{{- $detect := (default dict .Values.settings.legacyTokens).detect -}}
+{{- $detect := (default dict (default dict .Values.settings).legacyTokens).detect -}}
 {{- if .Values.lookup.enabled -}}
 {{- if not .Values.secretsAndDrivers.enabled -}}
 {{- fail "lookup.enabled needs secretsAndDrivers.enabled: true: a Secret that doesn't exist yet can become a token Secret before its Pod starts" -}}
