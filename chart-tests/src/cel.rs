@@ -101,7 +101,8 @@ mod tests {
         ] {
             assert_eq!(evaluate(expression, &variables), Ok(expected), "{expression}");
         }
-        for wrong in ["object.", "object.spec.other", "nothing()", "JSONPatch{operation: \"add\"}"] {
+        for wrong in ["object.", "object.spec.other", "nothing()", "JSONPatch{operation: \"add\"}"]
+        {
             assert!(evaluate(wrong, &variables).is_err(), "{wrong}");
         }
     }

@@ -17,7 +17,8 @@ pub type Names = BTreeMap<String, Shape>;
 /// # Errors
 /// The first name that isn't known, or field that its type doesn't have.
 pub fn check(expression: &str, names: &Names) -> Result<Shape, String> {
-    let program = crate::cel::environment().compile(expression).map_err(|error| error.to_string())?;
+    let program =
+        crate::cel::environment().compile(expression).map_err(|error| error.to_string())?;
     shape(program.expression(), names)
 }
 
@@ -67,7 +68,9 @@ fn resolve(schema: &Value, definitions: &Value, depth: usize) -> Value {
 
 fn shape(expression: &IdedExpr, names: &Names) -> Result<Shape, String> {
     match &expression.expr {
-        Expr::Ident(name) => names.get(name).cloned().ok_or_else(|| format!("{name}: unknown name")),
+        Expr::Ident(name) => {
+            names.get(name).cloned().ok_or_else(|| format!("{name}: unknown name"))
+        }
         Expr::Select(select) => field(select, names),
         Expr::Call(call) => result(call, names),
         Expr::Comprehension(comprehension) => comprehended(comprehension, names),

@@ -180,17 +180,17 @@ What the policy decides from settings alone is decided here; what depends on the
 {{ include "backstop.variables" . }}
 - name: sources
   expression: >-
-    (has(object.spec.volumes) ? object.spec.volumes : []).map(volume,
-    has(volume.projected) && has(volume.projected.sources) ? volume.projected.sources : [])
+    ({{ include "cel.isSet" "object.spec.volumes" }} ? object.spec.volumes : []).map(volume,
+    {{ include "cel.isSet" "volume.projected" }} && {{ include "cel.isSet" "volume.projected.sources" }} ? volume.projected.sources : [])
 - name: seconds
   expression: >-
     variables.sources.map(sources, sources.map(source,
-    !has(source.serviceAccountToken) ? 0 :
-    has(source.serviceAccountToken.expirationSeconds) ? source.serviceAccountToken.expirationSeconds : 3600))
+    !({{ include "cel.isSet" "source.serviceAccountToken" }}) ? 0 :
+    {{ include "cel.isSet" "source.serviceAccountToken.expirationSeconds" }} ? source.serviceAccountToken.expirationSeconds : 3600))
 - name: audiences
   expression: >-
     variables.sources.map(sources, sources.map(source,
-    has(source.serviceAccountToken) && has(source.serviceAccountToken.audience) ? source.serviceAccountToken.audience : ''))
+    {{ include "cel.isSet" "source.serviceAccountToken" }} && {{ include "cel.isSet" "source.serviceAccountToken.audience" }} ? source.serviceAccountToken.audience : ''))
 - name: maxima
   expression: >-
     variables.audiences.map(audiences, audiences.map(audience,
@@ -254,10 +254,10 @@ spec:
 {{ include "backstop.variables" . }}
 - name: seconds
   expression: >-
-    has(object.spec.expirationSeconds) ? object.spec.expirationSeconds : 3600
+    {{ include "cel.isSet" "object.spec.expirationSeconds" }} ? object.spec.expirationSeconds : 3600
 - name: audiences
   expression: >-
-    has(object.spec.audiences) && object.spec.audiences.size() > 0 ? object.spec.audiences : ['']
+    {{ include "cel.isSet" "object.spec.audiences" }} && object.spec.audiences.size() > 0 ? object.spec.audiences : ['']
 # Of several audiences the one with the lowest maximum counts.
 - name: maxima
   expression: >-
@@ -269,7 +269,7 @@ spec:
 
 {{- define "backstop.request" -}}
 {{- $isOwn := printf "variables.audiences.all(audience, %s)" (include "backstop.isOwn" (dict "root" .root "audience" "audience")) -}}
-{{- $isExtended := "variables.seconds == 3607 && has(object.spec.boundObjectRef) && object.spec.boundObjectRef.kind == 'Pod'" -}}
+{{- $isExtended := printf "variables.seconds == 3607 && %s && object.spec.boundObjectRef.kind == 'Pod'" (include "cel.isSet" "object.spec.boundObjectRef") -}}
 {{- if (default dict (default dict .root.Values.settings).apiServer).audiences -}}
 {{- $isExtended = printf "%s && %s" $isExtended $isOwn -}}
 {{- end -}}

@@ -2,6 +2,12 @@
 What CEL expressions are made of. `toJson` writes a text as CEL reads it, too.
 */}}
 
+{{/* True when a field has a value. The API server writes some empty fields as null, which `has` sees.
+     (`dyn`, since its type checker doesn't compare lists with null.) */}}
+{{- define "cel.isSet" -}}
+has({{ . }}) && dyn({{ . }}) != null
+{{- end }}
+
 {{/* A regular expression for a list of patterns in which * stands for any text. */}}
 {{- define "cel.regularExpression" -}}
 {{- $patterns := list -}}
