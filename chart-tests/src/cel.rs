@@ -3,12 +3,14 @@
 //! the chart needs beyond that is an error here, and so no test passes for the wrong reason. Two
 //! differences: types aren't checked (see [`crate::fields`]), and there are no limits for cost.
 
-use cel::common::types::{CelStruct, DYN_TYPE, Type};
+use cel::common::types::{CelStruct, Type};
 use cel::common::value::{CowVal, Val};
-use cel::{Context, Env, ExecutionError, StructType, Value as CelValue, extensions};
+use cel::{Context, Env, ExecutionError, Program, StructType, Value as CelValue, extensions};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::{Arc, LazyLock};
 
 /// `JSONPatch{op, path, value}`: a value of any type.
 struct JsonPatch(Type);
@@ -33,16 +35,32 @@ impl StructType for JsonPatch {
     }
 }
 
-/// The environment that expressions are compiled in.
+thread_local! {
+    /// Each expression is evaluated on hundreds of requests.
+    static PROGRAMS: RefCell<HashMap<String, Rc<Program>>> = RefCell::default();
+}
+
+static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(new_environment);
+
+/// An expression, compiled.
 ///
-/// # Panics
-/// Never: nothing is declared twice.
-pub fn environment() -> Arc<Env> {
+/// # Errors
+/// Why it isn't CEL.
+pub fn compile(expression: &str) -> Result<Rc<Program>, String> {
+    if let Some(program) = PROGRAMS.with_borrow(|programs| programs.get(expression).cloned()) {
+        return Ok(program);
+    }
+    let program = ENVIRONMENT.compile(expression).map_err(|error| error.to_string())?;
+    let program = Rc::new(program);
+    PROGRAMS.with_borrow_mut(|programs| programs.insert(expression.to_owned(), program.clone()));
+    Ok(program)
+}
+
+fn new_environment() -> Arc<Env> {
     let mut environment = Env::stdlib();
     environment.add_extension(extensions::strings).expect("strings");
     environment.add_extension(extensions::lists).expect("lists");
     environment.add_type(JsonPatch(Type::new_struct("JSONPatch".to_owned()))).expect("JSONPatch");
-    environment.add_type(DYN_TYPE).ok();
     Arc::new(environment)
 }
 
@@ -51,9 +69,8 @@ pub fn environment() -> Arc<Env> {
 /// # Errors
 /// Why it isn't CEL, or why it has no value: the API server's failurePolicy would decide.
 pub fn evaluate(expression: &str, variables: &Map<String, Value>) -> Result<Value, String> {
-    let environment = environment();
-    let program = environment.compile(expression).map_err(|error| error.to_string())?;
-    let mut context = Context::with_env(environment);
+    let program = compile(expression)?;
+    let mut context = Context::with_env(ENVIRONMENT.clone());
     for (name, value) in variables {
         context.add_variable(name, value).map_err(|error| error.to_string())?;
     }

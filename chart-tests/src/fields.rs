@@ -17,8 +17,7 @@ pub type Names = BTreeMap<String, Shape>;
 /// # Errors
 /// The first name that isn't known, or field that its type doesn't have.
 pub fn check(expression: &str, names: &Names) -> Result<Shape, String> {
-    let program =
-        crate::cel::environment().compile(expression).map_err(|error| error.to_string())?;
+    let program = crate::cel::compile(expression)?;
     shape(program.expression(), names)
 }
 
