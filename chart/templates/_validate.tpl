@@ -33,7 +33,7 @@ What no schema can say, and what can't be changed in place. Each message has the
 {{- end -}}
 {{- $fsGroup := default dict (default dict .Values.settings).fsGroup -}}
 {{- $group := ternary 65534 $fsGroup.default (has (toString $fsGroup.default) (list "" "<nil>")) -}}
-{{- $allowed := not $fsGroup.ranges -}}
+{{- $allowed := and (not $fsGroup.ranges) (ge (int64 $group) 0) (le (int64 $group) 2147483647) -}}
 {{- range $i, $range := default list $fsGroup.ranges -}}
 {{- if gt (int64 $range.min) (int64 $range.max) -}}
 {{- fail (printf "settings.fsGroup.ranges[%d]: Invalid value: min is above max" $i) -}}
