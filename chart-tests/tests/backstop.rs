@@ -49,7 +49,10 @@ fn settings() -> Vec<(&'static str, Value)> {
             }),
         ),
         ("an exempt namespace", json!({ "exemptNamespaces": ["pay*", "kserve"] })),
-        ("exempt accounts", json!({ "exemptServiceAccounts": ["payments/default", "*/prometheus-k8s"] })),
+        (
+            "exempt accounts",
+            json!({ "exemptServiceAccounts": ["payments/default", "*/prometheus-k8s"] }),
+        ),
         ("an opt-out", json!({ "optOutAnnotation": "tokens.example.com/exempt" })),
         (
             "overrides",
@@ -84,8 +87,9 @@ fn requests() -> Vec<Captured> {
     requests.retain(|it| selected.iter().any(|kind| it.request["kind"]["kind"] == *kind));
     requests.retain(|it| !it.file.contains("audit-scanner"));
     for namespace in ["kserve", "rook-ceph", "monitoring", "kube-system", "other"] {
-        for mut captured in ["pod-create-plain", "pod-create-vault-day", "tokenrequest-kubelet-3607"]
-            .map(|name| Captured { file: name.to_owned(), request: special(name) })
+        for mut captured in
+            ["pod-create-plain", "pod-create-vault-day", "tokenrequest-kubelet-3607"]
+                .map(|name| Captured { file: name.to_owned(), request: special(name) })
         {
             captured.request["namespace"] = json!(namespace);
             captured.file = format!("{} in {namespace}", captured.file);
@@ -114,7 +118,11 @@ fn requests() -> Vec<Captured> {
         ] } }));
         requests.push(Captured { file: format!("{audience} {seconds}"), request });
     }
-    for (user, groups) in [("system:node:worker", json!(["system:nodes"])), ("alex", json!([])), ("system:node:alex", Value::Null)] {
+    for (user, groups) in [
+        ("system:node:worker", json!(["system:nodes"])),
+        ("alex", json!([])),
+        ("system:node:alex", Value::Null),
+    ] {
         for (audiences, seconds) in [
             (Value::Null, 3607),
             (json!([]), 86_400),
@@ -194,7 +202,12 @@ fn the_backstop_never_changes_or_refuses_more_than_the_policy() {
                 let object = admission::mutate(&objects, &captured.request).expect(&case);
                 let judged = LazyCell::new(|| judge(&objects, &captured.request));
                 if object != captured.request["object"] {
-                    assert_changes_are_the_policys(&case, &captured.request["object"], &object, &judged);
+                    assert_changes_are_the_policys(
+                        &case,
+                        &captured.request["object"],
+                        &object,
+                        &judged,
+                    );
                     changed += 1;
                 }
                 let mut request = captured.request.clone();
@@ -212,7 +225,12 @@ fn the_backstop_never_changes_or_refuses_more_than_the_policy() {
 }
 
 /// Each changed lifetime is the one that the policy sets, and nothing else changed.
-fn assert_changes_are_the_policys(case: &str, old: &Value, new: &Value, judged: &Result<Value, String>) {
+fn assert_changes_are_the_policys(
+    case: &str,
+    old: &Value,
+    new: &Value,
+    judged: &Result<Value, String>,
+) {
     let before = lifetimes(old);
     let after = lifetimes(new);
     assert_eq!(before.len(), after.len(), "{case}");
@@ -251,14 +269,20 @@ fn the_backstop_grants_what_the_policy_would() {
             let object = admission::mutate(&objects, &captured.request).unwrap();
             let found = lifetimes(&object);
             // A converted legacy volume brings a token that the backstop doesn't know.
-            let expected: Vec<_> =
-                lifetimes(&judged).into_iter().filter(|(path, _)| found.iter().any(|it| it.0 == *path)).collect();
+            let expected: Vec<_> = lifetimes(&judged)
+                .into_iter()
+                .filter(|(path, _)| found.iter().any(|it| it.0 == *path))
+                .collect();
             let asked = lifetimes(&captured.request["object"]);
             for ((asked, found), expected) in asked.iter().zip(&found).zip(&expected) {
                 let is_left = !extends && found.1 == 3607;
-                let is_granted = found == expected
-                    || is_the_hour_of_the_design(&asked.1, &found.1, &expected.1);
-                assert!(is_left || is_granted, "{case}, {}: {found:?}, the policy: {expected:?}", captured.file);
+                let is_granted =
+                    found == expected || is_the_hour_of_the_design(&asked.1, &found.1, &expected.1);
+                assert!(
+                    is_left || is_granted,
+                    "{case}, {}: {found:?}, the policy: {expected:?}",
+                    captured.file
+                );
                 same += 1;
             }
         }
@@ -272,7 +296,8 @@ fn a_kubelet_gets_its_3607_whatever_happens() {
         for step in ["see", "mutate", "enforce"] {
             let objects = rendered(&values(step, &settings));
             let mut request = special("tokenrequest-kubelet-3607");
-            request["userInfo"] = json!({ "username": "system:node:worker", "groups": ["system:nodes"] });
+            request["userInfo"] =
+                json!({ "username": "system:node:worker", "groups": ["system:nodes"] });
             for audiences in [Value::Null, json!(["https://kubernetes.default.svc", "k3s"])] {
                 request["object"]["spec"]["audiences"] = audiences;
                 let failed = admission::failed(&objects, &request).unwrap();
@@ -297,8 +322,16 @@ fn token_requests_have_a_switch_of_their_own() {
 fn it_refuses_what_a_later_webhook_changed_back() {
     let objects = rendered(&values("enforce", &json!({})));
     for (name, pointer, seconds) in [
-        ("pod-create-plain", "/object/spec/volumes/0/projected/sources/0/serviceAccountToken", 3607),
-        ("pod-create-plain", "/object/spec/volumes/0/projected/sources/0/serviceAccountToken", 86_400),
+        (
+            "pod-create-plain",
+            "/object/spec/volumes/0/projected/sources/0/serviceAccountToken",
+            3607,
+        ),
+        (
+            "pod-create-plain",
+            "/object/spec/volumes/0/projected/sources/0/serviceAccountToken",
+            86_400,
+        ),
         ("tokenrequest-default", "/object/spec", 31_536_000),
     ] {
         let mut request = special(name);

@@ -32,13 +32,17 @@ fn the_schema_has_every_setting_and_no_other() {
         ("/properties/legacyTokens", |it| json!({ "legacyTokens": it })),
         ("/properties/fsGroup", |it| json!({ "fsGroup": it })),
         ("/properties/audiences/items", |it| json!({ "audiences": [it] })),
-        ("/properties/fsGroup/properties/ranges/items", |it| json!({ "fsGroup": { "ranges": [it] } })),
+        (
+            "/properties/fsGroup/properties/ranges/items",
+            |it| json!({ "fsGroup": { "ranges": [it] } }),
+        ),
         ("/properties/overrides/items", |it| json!({ "overrides": [it] })),
     ];
     for (path, place) in places {
         let section = schema.pointer(path).unwrap_or_else(|| panic!("{path}"));
         assert_eq!(section["additionalProperties"], false, "{path}");
-        let found: BTreeSet<_> = section["properties"].as_object().unwrap().keys().cloned().collect();
+        let found: BTreeSet<_> =
+            section["properties"].as_object().unwrap().keys().cloned().collect();
         let mut expected = members(place);
         if path.is_empty() {
             for setting in NOT_IN_THE_POLICY_YET {
@@ -109,8 +113,11 @@ fn cases() -> Vec<(Value, bool)> {
         (json!({ "legacyTokens": { "detect": "Type" } }), false),
         (json!({ "legacyTokens": "Allow" }), false),
         (json!({ "fsGroup": null }), true),
-        (json!({ "fsGroup": { "rule": "RunAsAny", "commonUser": "Accept", "persistentVolumes": "Set",
-            "privateFiles": "Reject", "rootContainers": "Leave", "default": 0, "ranges": [] } }), true),
+        (
+            json!({ "fsGroup": { "rule": "RunAsAny", "commonUser": "Accept", "persistentVolumes": "Set",
+            "privateFiles": "Reject", "rootContainers": "Leave", "default": 0, "ranges": [] } }),
+            true,
+        ),
         (json!({ "fsGroup": { "rule": "MustRun" } }), false),
         (json!({ "fsGroup": { "commonUser": "Leave" } }), false),
         (json!({ "fsGroup": { "persistentVolumes": "Warn" } }), false),
@@ -143,7 +150,12 @@ fn cases() -> Vec<(Value, bool)> {
         (json!({ "optOutAnnotation": "a b" }), false),
         (json!({ "overrides": [] }), true),
         (overriding(json!({ "namespaces": ["a"] })), true),
-        (overriding(json!({ "namespaces": ["a"], "mode": "warn", "maxExpirationSeconds": 86400 })), true),
+        (
+            overriding(
+                json!({ "namespaces": ["a"], "mode": "warn", "maxExpirationSeconds": 86400 }),
+            ),
+            true,
+        ),
         (overriding(json!({ "namespaces": ["a"], "mode": "", "maxExpirationSeconds": "" })), true),
         (overriding(json!({ "namespaces": ["a"], "mode": "off" })), false),
         (overriding(json!({ "namespaces": ["a"], "maxExpirationSeconds": 3607 })), false),
@@ -209,17 +221,26 @@ fn other_values_are_checked() {
         (json!({ "module": { "repository": "registry://x:v1" } }), Some("/module/repository")),
         (json!({ "policyServer": { "replica": 1 } }), Some("replica")),
         (json!({ "policyServer": { "logLevel": "debug" } }), Some("/policyServer/logLevel")),
-        (json!({ "policyServer": { "replicas": 2, "minAvailable": 2 } }), Some("policyServer.minAvailable")),
+        (
+            json!({ "policyServer": { "replicas": 2, "minAvailable": 2 } }),
+            Some("policyServer.minAvailable"),
+        ),
         (json!({ "policyServer": { "replicas": 1, "minAvailable": 0 } }), None),
         (json!({ "policyServer": { "name": "default" } }), Some("policyServer.create: false")),
-        (json!({ "policyServer": { "create": false } }), Some("policyServer.name: name the existing")),
+        (
+            json!({ "policyServer": { "create": false } }),
+            Some("policyServer.name: name the existing"),
+        ),
         (json!({ "policyServer": { "create": false, "name": "default" } }), None),
         (
             json!({ "policyServer": { "create": false, "name": "default" }, "pullSecret": "pull" }),
             Some("pullSecret: Forbidden"),
         ),
         (json!({ "step": "enforce", "settings": { "mode": "warn" } }), Some("go back to step see")),
-        (json!({ "settings": { "legacyTokens": { "detect": "Lookup" } } }), Some("set lookup.enabled: true")),
+        (
+            json!({ "settings": { "legacyTokens": { "detect": "Lookup" } } }),
+            Some("set lookup.enabled: true"),
+        ),
         (json!({ "lookup": { "enabled": true } }), Some("secretsAndDrivers.enabled: true")),
         (
             json!({ "lookup": { "enabled": true }, "secretsAndDrivers": { "enabled": true } }),
@@ -236,8 +257,14 @@ fn other_values_are_checked() {
             }),
             Some("policyServer.serviceAccountName: Required"),
         ),
-        (json!({ "tokenApi": { "people": { "maxExpirationSeconds": 3607 } } }), Some("tokenApi.people")),
-        (json!({ "tokenApi": { "people": { "maxExpirationSeconds": 60 } } }), Some("/tokenApi/people")),
+        (
+            json!({ "tokenApi": { "people": { "maxExpirationSeconds": 3607 } } }),
+            Some("tokenApi.people"),
+        ),
+        (
+            json!({ "tokenApi": { "people": { "maxExpirationSeconds": 60 } } }),
+            Some("/tokenApi/people"),
+        ),
         (json!({ "backstop": { "enabled": "yes" } }), Some("/backstop/enabled")),
     ] {
         match (render(&values), expected) {
