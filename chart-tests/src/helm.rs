@@ -3,7 +3,7 @@
 use crate::root;
 use serde_json::Value;
 use std::process::{Command, Output, Stdio};
-use std::{io::Write, process::Child};
+use std::{io::Write, path::Path, process::Child};
 
 /// The release that the tests render, and its namespace.
 pub const RELEASE: &str = "bound-service-account-tokens";
@@ -44,6 +44,16 @@ pub fn notes(values: &Value) -> String {
 pub fn template(values: &Value, more: &[&str]) -> Result<String, String> {
     let arguments = ["template", RELEASE, "chart", "--values", "-"];
     run(&[&arguments[..], more].concat(), values)
+}
+
+/// The same with a cluster in which the templates look up objects.
+///
+/// # Errors
+/// What helm says when the values are refused.
+pub fn template_in(kubeconfig: &Path, values: &Value) -> Result<String, String> {
+    let kubeconfig = kubeconfig.to_str().expect("UTF-8");
+    let cluster = ["--dry-run=server", "--disable-openapi-validation", "--kubeconfig", kubeconfig];
+    template(values, &cluster)
 }
 
 /// Runs helm in the project's folder, with the values at its standard input.

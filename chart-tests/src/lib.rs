@@ -1,9 +1,10 @@
 //! What the chart's tests share: [`helm`] renders the chart, [`admission`] does with a request what the
 //! API server does with the rendered objects, [`cel`] evaluates their expressions, [`fields`] checks the
-//! names in these, and [`requests`] has captured requests and asks the policy.
+//! names in these, [`cluster`] has objects for templates to look up, and [`requests`] has captured requests and asks the policy.
 
 pub mod admission;
 pub mod cel;
+pub mod cluster;
 pub mod fields;
 pub mod helm;
 pub mod requests;
