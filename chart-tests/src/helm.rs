@@ -50,6 +50,9 @@ pub fn template(values: &Value, more: &[&str]) -> Result<String, String> {
 ///
 /// # Errors
 /// What helm says when the values are refused.
+///
+/// # Panics
+/// When the path isn't UTF-8.
 pub fn template_in(kubeconfig: &Path, values: &Value) -> Result<String, String> {
     let kubeconfig = kubeconfig.to_str().expect("UTF-8");
     let cluster = ["--dry-run=server", "--disable-openapi-validation", "--kubeconfig", kubeconfig];

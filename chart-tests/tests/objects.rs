@@ -170,16 +170,16 @@ fn every_object_is_one_that_kubernetes_and_kubewarden_know() {
             ("batch/v1", "Job") => assert_is::<Job>(&place, &object),
             ("v1", "ServiceAccount") => assert_is::<ServiceAccount>(&place, &object),
             ("networking.k8s.io/v1", "NetworkPolicy") => {
-                assert_is::<NetworkPolicy>(&place, &object)
+                assert_is::<NetworkPolicy>(&place, &object);
             }
             ("rbac.authorization.k8s.io/v1", "ClusterRole") => {
-                assert_is::<ClusterRole>(&place, &object)
+                assert_is::<ClusterRole>(&place, &object);
             }
             ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding") => {
                 assert_is::<ClusterRoleBinding>(&place, &object);
             }
             ("scheduling.k8s.io/v1", "PriorityClass") => {
-                assert_is::<PriorityClass>(&place, &object)
+                assert_is::<PriorityClass>(&place, &object);
             }
             other => panic!("{place}: {other:?}"),
         }
