@@ -88,7 +88,7 @@ fn what_cannot_be_changed_in_place_is_refused_with_the_way_out() {
         match (template_in(&kubeconfig, values), expected) {
             (Ok(_), None) => {}
             (Err(message), Some(expected)) => {
-                assert!(message.contains(expected), "{case}: {message}")
+                assert!(message.contains(expected), "{case}: {message}");
             }
             (answer, _) => panic!("{case}: {:?}", answer.err()),
         }
