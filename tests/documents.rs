@@ -103,54 +103,22 @@ impl Example {
 
 /// Every example. All but two are made of the chart, with their policies by the suffix of each name.
 const EXAMPLES: [(&str, &[&str]); 11] = [
-    (
-        "backstop.yml",
-        &[
-            "",
-            "-final",
-            "-secrets",
-            "-drivers",
-            "-people",
-            "-people-final",
-            "-nodes",
-            "-nodes-final",
-        ],
-    ),
+    ("backstop.yml", &ALL_POLICIES),
     ("enforce.yml", &["", "-final"]),
-    (
-        "legacy-lookup.yml",
-        &[
-            "",
-            "-final",
-            "-secrets",
-            "-drivers",
-            "-people",
-            "-people-final",
-            "-nodes",
-            "-nodes-final",
-        ],
-    ),
+    ("legacy-lookup.yml", &ALL_POLICIES),
     ("managed-cluster.yml", &["", "-final"]),
     ("mutate-by-namespace.yml", &["", "-final"]),
     ("namespace-strict.yml", &["-strict"]),
     ("production.yml", &["", "-final"]),
-    (
-        "secrets-and-drivers.yml",
-        &[
-            "",
-            "-final",
-            "-secrets",
-            "-drivers",
-            "-people",
-            "-people-final",
-            "-nodes",
-            "-nodes-final",
-        ],
-    ),
+    ("secrets-and-drivers.yml", &ALL_POLICIES),
     ("token-api.yml", &["", "-final", "-people", "-people-final", "-nodes", "-nodes-final"]),
     ("try.yml", &[""]),
     ("warn-first.yml", &[""]),
 ];
+
+/// Every policy that the chart has.
+const ALL_POLICIES: [&str; 8] =
+    ["", "-final", "-people", "-people-final", "-nodes", "-nodes-final", "-secrets", "-drivers"];
 
 /// The policies that the audit scanner has something to say about: the mutating one's results hold all
 /// of the validating one's; a TokenRequest is never stored; and matchConditions don't keep the scanner

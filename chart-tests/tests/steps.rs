@@ -143,8 +143,8 @@ fn each_mutating_policy_has_a_validating_one_that_differs_in_mode_and_rule_only(
             assert_eq!(mutating.count(), TWINS.len(), "{case}: a mutating policy without twin");
             for (first, second) in TWINS {
                 let case = format!("{case} {step} {second}");
-                let [first, second] = [first, second].map(|suffix| policy(&objects, suffix));
-                let (first, second) = (&first["spec"], &second["spec"]);
+                let [first, second] =
+                    [first, second].map(|suffix| &policy(&objects, suffix)["spec"]);
                 assert_eq!(second["mutating"], false, "{case}");
                 let mut expected = first["settings"].clone();
                 expected["mode"] = json!("reject");
@@ -208,7 +208,8 @@ fn the_validating_policy_never_refuses_what_the_mutating_one_admitted() {
     for (case, settings) in user_settings() {
         let objects = rendered(&values("enforce", &settings));
         for mut captured in all_captured() {
-            let (first, second) = (policy(&objects, ""), policy(&objects, "-final"));
+            let first = policy(&objects, "");
+            let second = policy(&objects, "-final");
             if !admission::asks(second, &captured.request).unwrap() {
                 continue;
             }
