@@ -21,7 +21,9 @@ const MODULES: [(&str, Validate); 3] = [
 ];
 
 fn payloads(pods: &[Value], settings: &Value) -> Vec<String> {
-    pods.iter().map(|pod| common::payload(pod, settings)).collect()
+    pods.iter()
+        .map(|pod| common::payload(pod, settings))
+        .collect()
 }
 
 /// The Pod as the policy leaves it, if it then accepts it without a change.
@@ -30,7 +32,11 @@ fn accepted(pod: &Value) -> Option<Value> {
     if let Some(object) = common::ask(&pod, &json!({})).mutated_object {
         pod["object"] = object;
     }
-    let ValidationResponse { accepted, mutated_object, .. } = common::ask(&pod, &json!({}));
+    let ValidationResponse {
+        accepted,
+        mutated_object,
+        ..
+    } = common::ask(&pod, &json!({}));
     (accepted && mutated_object.is_none()).then_some(pod)
 }
 
@@ -49,7 +55,10 @@ fn requests(criterion: &mut Criterion) {
     for (name, payloads) in [
         ("accept", payloads(&accepted, &json!({}))),
         ("mutate", payloads(&mutated, &json!({}))),
-        ("exempt", payloads(&pods, &json!({ "exemptNamespaces": ["*"] }))),
+        (
+            "exempt",
+            payloads(&pods, &json!({ "exemptNamespaces": ["*"] })),
+        ),
         ("reject", payloads(&pods, &json!({ "mode": "reject" }))),
     ] {
         assert!(!payloads.is_empty(), "{name}: no request");

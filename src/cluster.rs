@@ -1,8 +1,8 @@
 //! What the cluster says about a Secret: its type and whose it is, never its data.
 
-use crate::decode::Object;
-use crate::message::quoted;
-use crate::objects::{KubernetesObject, SERVICE_ACCOUNT_NAME, TOKEN_SECRET};
+use crate::decode::decode_object;
+use crate::message::quote;
+use crate::objects::Secret;
 use kubewarden_policy_sdk::host_capabilities::kubernetes::{GetResourceRequest, get_resource};
 use serde_json::value::RawValue;
 use std::{cell::RefCell, collections::BTreeMap};
@@ -15,23 +15,51 @@ pub fn from_policy_server(request: &GetResourceRequest) -> Result<Box<RawValue>,
     get_resource(request).map_err(|e| e.to_string())
 }
 
+/// The most Secrets that are looked up for one request: far more than a Pod refers to, and few enough
+/// for the API server.
+const MOST_LOOK_UPS: usize = 200;
+
+/// Why the cluster doesn't tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LookUpError {
+    Failed(String),
+    /// There were too many before.
+    TooMany {
+        most: usize,
+    },
+}
+
 /// The Secrets of a namespace, each looked up at most once.
 pub struct Secrets<'c> {
     get_resource: GetResource,
     namespace: &'c str,
-    known: RefCell<BTreeMap<String, Result<Option<String>, String>>>,
+    known: RefCell<BTreeMap<String, Result<Option<String>, LookUpError>>>,
 }
 
 impl<'c> Secrets<'c> {
     pub fn new(get_resource: GetResource, namespace: &'c str) -> Self {
-        Self { get_resource, namespace, known: RefCell::default() }
+        Self {
+            get_resource,
+            namespace,
+            known: RefCell::default(),
+        }
     }
 
     /// The account whose token a Secret holds, empty where that isn't known; `None` for a Secret
     /// without a token, or that doesn't exist. Or why the cluster doesn't tell.
-    pub fn look_up(&self, name: &str) -> Result<Option<String>, String> {
+    pub fn look_up(&self, name: &str) -> Result<Option<String>, LookUpError> {
         let mut known = self.known.borrow_mut();
-        known.entry(name.to_owned()).or_insert_with(|| self.ask(name)).clone()
+        if let Some(answer) = known.get(name) {
+            return answer.clone();
+        }
+        if known.len() >= MOST_LOOK_UPS {
+            return Err(LookUpError::TooMany {
+                most: MOST_LOOK_UPS,
+            });
+        }
+        let answer = self.ask(name).map_err(LookUpError::Failed);
+        known.insert(name.to_owned(), answer.clone());
+        answer
     }
 
     fn ask(&self, name: &str) -> Result<Option<String>, String> {
@@ -52,22 +80,21 @@ impl<'c> Secrets<'c> {
             Err(error) if error.contains(&not_found) => return Ok(None),
             json => json?,
         };
-        let secret: Object<KubernetesObject> =
-            serde_json::from_str(json.get()).map_err(|e| e.to_string())?;
-        match &*secret.secret_type {
-            _ if &*secret.metadata.name != name => {
-                Err(format!("the answer is not about Secret {}", quoted(name)))
-            }
-            "" => Err("the answer has no type".to_owned()),
-            TOKEN_SECRET => Ok(Some(secret.annotation(SERVICE_ACCOUNT_NAME).unwrap_or_default())),
-            _ => Ok(None),
+        let secret: Secret = decode_object(json.get()).map_err(|e| e.message)?;
+        if &*secret.metadata.name != name {
+            return Err(format!("the answer is not about Secret {}", quote(name)));
         }
+        if secret.r#type.is_empty() {
+            return Err("the answer has no type".to_owned());
+        }
+        Ok(secret.has_token_type().then(|| secret.service_account()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::objects::{SERVICE_ACCOUNT_NAME, TOKEN_SECRET};
     use serde_json::value::to_raw_value;
     use serde_json::{Value, json};
 
@@ -80,9 +107,10 @@ mod tests {
         let secret = |secret_type: &str, annotations: Value| json!({ "type": secret_type, "metadata": { "name": name, "annotations": annotations } });
         match name {
             "token" => Ok(secret(TOKEN_SECRET, Value::Null)),
-            "token-of-builder" => {
-                Ok(secret(TOKEN_SECRET, json!({ SERVICE_ACCOUNT_NAME: "builder" })))
-            }
+            "token-of-builder" => Ok(secret(
+                TOKEN_SECRET,
+                json!({ SERVICE_ACCOUNT_NAME: "builder" }),
+            )),
             "opaque" => Ok(secret("Opaque", json!({}))),
             "missing" => {
                 Err("Host error: Cannot find v1/Secret named 'missing' inside of …".to_owned())
@@ -104,15 +132,42 @@ mod tests {
             ("token-of-builder", Ok(Some("builder".to_owned()))),
             ("opaque", Ok(None)),
             ("missing", Ok(None)),
-            ("other-missing", Err("Cannot find v1/Secret named 'other' inside of …")),
+            (
+                "other-missing",
+                Err("Cannot find v1/Secret named 'other' inside of …"),
+            ),
             ("no-type", Err("the answer has no type")),
             ("other", Err("the answer is not about Secret \"other\"")),
-            ("list", Err("invalid type: sequence, expected an object at line 1 column 0")),
+            ("list", Err("invalid type: sequence, expected an object")),
             ("forbidden", Err("not allowed")),
         ] {
-            let expected = expected.map_err(str::to_owned);
+            let expected = expected.map_err(|error| LookUpError::Failed(error.to_owned()));
             assert_eq!(secrets.look_up(name), expected, "{name}");
             assert_eq!(secrets.look_up(name), expected, "{name}, the second time");
         }
+    }
+
+    #[test]
+    fn there_is_a_limit_to_look_ups() {
+        let get_resource = |request: &_| Ok(to_raw_value(&cluster(request)?).unwrap());
+        let secrets = Secrets::new(get_resource, "payments");
+        for i in 0..MOST_LOOK_UPS {
+            let answer = secrets.look_up(&format!("forbidden-{i}"));
+            assert_eq!(
+                answer,
+                Err(LookUpError::Failed("not allowed".to_owned())),
+                "{i}"
+            );
+        }
+        assert_eq!(
+            secrets.look_up("opaque"),
+            Err(LookUpError::TooMany { most: 200 })
+        );
+        let known = secrets.look_up("forbidden-0");
+        assert_eq!(
+            known,
+            Err(LookUpError::Failed("not allowed".to_owned())),
+            "a known one"
+        );
     }
 }

@@ -8,10 +8,19 @@ use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
 /// A value that is its type's default when it is absent or `null`, as for the API server.
-#[derive(Debug, Default, PartialEq, Deserialize, Deref)]
+#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Deref)]
 #[deref(forward)]
-#[serde(from = "Option<T>", bound(deserialize = "T: Deserialize<'de> + Default"))]
+#[serde(
+    from = "Option<T>",
+    bound(deserialize = "T: Deserialize<'de> + Default")
+)]
 pub struct OrDefault<T>(T);
+
+impl<T> OrDefault<Object<T>> {
+    pub fn into_object(self) -> T {
+        self.0.0
+    }
+}
 
 impl<T: Default> From<Option<T>> for OrDefault<T> {
     fn from(value: Option<T>) -> Self {
@@ -24,7 +33,7 @@ pub type Text<'a> = OrDefault<Borrowed<'a>>;
 
 /// Text that borrows from the payload unless it has escapes in it. In an `Option` a plain `Cow`
 /// would always be copied.
-#[derive(Debug, Default, PartialEq, Serialize, Deserialize, Deref)]
+#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Deref)]
 #[deref(forward)]
 #[serde(transparent)]
 pub struct Borrowed<'a>(#[serde(borrow)] pub Cow<'a, str>);
@@ -36,7 +45,9 @@ pub struct Object<T>(pub T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
+        deserializer
+            .deserialize_map(ObjectVisitor(PhantomData))
+            .map(Self)
     }
 }
 
@@ -54,6 +65,22 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 }
 
+/// The field at which decoding an object failed, and why. The path is empty for the object itself.
+#[derive(Debug)]
+pub struct DecodeError {
+    pub path: String,
+    pub message: String,
+}
+
+/// Decodes an object.
+pub fn decode_object<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, DecodeError> {
+    let decoded: Result<Object<T>, _> = serde_json::from_str(json);
+    decoded.map(|Object(object)| object).map_err(|e| {
+        let (path, message) = locate(json, &e);
+        DecodeError { path, message }
+    })
+}
+
 /// The path of the field at which serde_json gave up, and what it says about it. The path is empty
 /// for text that isn't JSON.
 pub fn locate(json: &str, error: &serde_json::Error) -> (String, String) {
@@ -61,7 +88,9 @@ pub fn locate(json: &str, error: &serde_json::Error) -> (String, String) {
     if !error.is_data() {
         return (String::new(), message);
     }
-    let lines = json.split_inclusive('\n').take(error.line().saturating_sub(1));
+    let lines = json
+        .split_inclusive('\n')
+        .take(error.line().saturating_sub(1));
     let read = lines.map(str::len).sum::<usize>() + error.column();
     let path = path_at(json, read).unwrap_or_default();
     let end = message.rfind(" at line ").unwrap_or(message.len());
@@ -71,7 +100,8 @@ pub fn locate(json: &str, error: &serde_json::Error) -> (String, String) {
 /// The path of the value at which reading a JSON text ended.
 fn path_at(json: &str, end: usize) -> Option<String> {
     // For each object and list that is open, the key or the index.
-    let (mut path, mut at) = (Vec::new(), 0);
+    let mut path = Vec::new();
+    let mut at = 0;
     while let Some(i) = json.get(at..end)?.find(['{', '[', '}', ']', ',', '"']) {
         at += i + 1;
         match json.as_bytes()[at - 1] {
@@ -120,22 +150,54 @@ mod tests {
             ("an array for the object", "[]", ""),
             ("text for the object", r#""x""#, ""),
             ("text for a number", r#"{"number":"1"}"#, "number"),
-            ("a number for text", r#"{"x":[{"text":1}],"text":1}"#, "text"),
-            ("a number that is too large", r#"{"number":10000000000000000000}"#, "number"),
+            (
+                "a number for text",
+                r#"{"x":[{"text":1}],"text":1}"#,
+                "text",
+            ),
+            (
+                "a number that is too large",
+                r#"{"number":10000000000000000000}"#,
+                "number",
+            ),
             ("a fraction", "{\n  \"number\": 1.5\n}", "number"),
             ("an object for a list", r#"{"list":{}}"#, "list"),
-            ("text in a list", r#"{"list":[{},{"text":"a,]}\"{["},"b"]}"#, "list[2]"),
-            ("an array in a list", r#"{"list":[{"list":[]},[]]}"#, "list[1]"),
+            (
+                "text in a list",
+                r#"{"list":[{},{"text":"a,]}\"{["},"b"]}"#,
+                "list[2]",
+            ),
+            (
+                "an array in a list",
+                r#"{"list":[{"list":[]},[]]}"#,
+                "list[1]",
+            ),
             (
                 "a field of an element",
                 r#"{"list":[{"x":[1,2]},{"number":true}]}"#,
                 "list[1].number",
             ),
-            ("a value of a map", r#"{"map":{"a":{},"b.c/d":3}}"#, "map.b.c/d"),
+            (
+                "a value of a map",
+                r#"{"map":{"a":{},"b.c/d":3}}"#,
+                "map.b.c/d",
+            ),
             ("a key with escapes", r#"{"map":{"\u0061":3}}"#, "map.a"),
-            ("half a character before it", r#"{"x":"\ud800","number":true}"#, "number"),
-            ("a duplicate", r#"{"list":[{}],"text":"x","list":[]}"#, "list"),
-            ("a duplicate in an element", r#"{"list":[{"text":"x","text":"x"}]}"#, "list[0].text"),
+            (
+                "half a character before it",
+                r#"{"x":"\ud800","number":true}"#,
+                "number",
+            ),
+            (
+                "a duplicate",
+                r#"{"list":[{}],"text":"x","list":[]}"#,
+                "list",
+            ),
+            (
+                "a duplicate in an element",
+                r#"{"list":[{"text":"x","text":"x"}]}"#,
+                "list[0].text",
+            ),
         ] {
             let error = serde_json::from_str::<Object<Sample>>(json).expect_err(name);
             let (found, message) = locate(json, &error);
@@ -157,7 +219,10 @@ mod tests {
     #[test]
     fn text_borrows_unless_it_has_escapes() {
         let sample: Object<Sample> = serde_json::from_str(r#"{"text":"plain"}"#).unwrap();
-        assert!(matches!(sample.text, Some(OrDefault(Borrowed(Cow::Borrowed("plain"))))));
+        assert!(matches!(
+            sample.text,
+            Some(OrDefault(Borrowed(Cow::Borrowed("plain"))))
+        ));
         let sample: Object<Sample> = serde_json::from_str(r#"{"text":"\n"}"#).unwrap();
         assert!(
             matches!(&sample.text, Some(OrDefault(Borrowed(Cow::Owned(text)))) if text == "\n")

@@ -11,6 +11,8 @@ pub struct FieldPath(Vec<Segment>);
 pub enum Segment {
     Index(usize),
     Name(&'static str),
+    /// The key of a map, such as that of an annotation.
+    Key(&'static str),
 }
 
 impl Segment {
@@ -32,7 +34,11 @@ impl FieldPath {
         self.join(&[Segment::Name(list), Segment::Index(index)])
     }
 
-    pub fn join(&self, path: &[Segment]) -> Self {
+    pub fn key(&self, key: &'static str) -> Self {
+        self.join(&[Segment::Key(key)])
+    }
+
+    fn join(&self, path: &[Segment]) -> Self {
         Self([&*self.0, path].concat())
     }
 
@@ -44,10 +50,14 @@ impl FieldPath {
 
 impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        self.0.iter().enumerate().try_for_each(|(i, segment)| match segment {
-            Segment::Index(index) => write!(f, "[{index}]"),
-            Segment::Name(name) => write!(f, "{}{name}", if i == 0 { "" } else { "." }),
-        })
+        self.0
+            .iter()
+            .enumerate()
+            .try_for_each(|(i, segment)| match segment {
+                Segment::Index(index) => write!(f, "[{index}]"),
+                Segment::Key(key) => write!(f, "[{key}]"),
+                Segment::Name(name) => write!(f, "{}{name}", if i == 0 { "" } else { "." }),
+            })
     }
 }
 
@@ -62,6 +72,7 @@ mod tests {
             (FieldPath::default(), ""),
             (volume.child("projected"), "spec.volumes[2].projected"),
             (volume.child("secret").parent(), "spec.volumes[2]"),
+            (FieldPath::new(&["data"]).key("ca.crt"), "data[ca.crt]"),
         ] {
             assert_eq!(path.to_string(), expected);
         }
@@ -70,10 +81,16 @@ mod tests {
     #[test]
     fn indices_are_ordered_by_number() {
         let spec = FieldPath::new(&["spec"]);
-        let mut paths =
-            [spec.element("volumes", 10), spec.element("volumes", 2), spec.child("volumes")];
+        let mut paths = [
+            spec.element("volumes", 10),
+            spec.element("volumes", 2),
+            spec.child("volumes"),
+        ];
         paths.sort();
         let paths = paths.map(|path| path.to_string());
-        assert_eq!(paths, ["spec.volumes", "spec.volumes[2]", "spec.volumes[10]"]);
+        assert_eq!(
+            paths,
+            ["spec.volumes", "spec.volumes[2]", "spec.volumes[10]"]
+        );
     }
 }

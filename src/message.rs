@@ -1,31 +1,97 @@
-//! Values in messages, and warnings: both have to fit.
+//! Values in messages, and the limits of what is said: an answer stays short whatever comes.
 
-/// A warning of at most 256 characters: the API server may cut what is longer
+/// The longest warning, in characters: the API server may cut what is longer
 /// (`staging/src/k8s.io/apiserver/pkg/endpoints/filters/warning.go`, `truncateItemRunes`).
-pub fn warning(text: &str) -> String {
-    shortened(256, text)
+const LONGEST_WARNING: usize = 256;
+
+/// The longest value in a message, in characters: that of a name.
+const LONGEST_VALUE: usize = 253;
+
+/// The longest name in a warning, in characters.
+const LONGEST_NAME_IN_WARNING: usize = 40;
+
+/// The most violations and warnings in an answer, and the most bytes of all violations together.
+const MOST_VIOLATIONS: usize = 20;
+const MOST_WARNINGS: usize = 10;
+const MOST_BYTES: usize = 12_000;
+const LONGEST_LINE: usize = 2_000;
+
+/// A warning that the API server takes whole.
+pub fn fit_warning(text: &str) -> String {
+    shorten(LONGEST_WARNING, text)
 }
 
 /// A name in a warning: in quotes, shortened when it is long.
-pub fn name(text: &str) -> String {
-    quoted(&shortened(40, text))
+pub fn quote_in_warning(text: &str) -> String {
+    quote(&shorten(LONGEST_NAME_IN_WARNING, text))
 }
 
 /// Text from a request in quotes, on one line and not longer than a name can be.
-pub fn quoted(text: &str) -> String {
-    serde_json::to_string(&shortened(253, text)).unwrap_or_default()
+pub fn quote(text: &str) -> String {
+    serde_json::to_string(&shorten(LONGEST_VALUE, text)).unwrap_or_default()
 }
 
-/// Whose token it is; nothing where that isn't known.
-pub fn of_account(account: &str) -> String {
+/// Text that isn't longer than a name can be, such as one in a log line.
+pub fn shorten_value(text: &str) -> String {
+    shorten(LONGEST_VALUE, text)
+}
+
+/// Text that isn't longer than a line of a message.
+pub fn shorten_line(text: &str) -> String {
+    shorten(LONGEST_LINE, text)
+}
+
+/// Says whose a token is; nothing where that isn't known.
+pub fn name_owner(account: &str) -> String {
     if account.is_empty() {
-        String::new()
-    } else {
-        format!(" of service account {}", quoted(account))
+        return String::new();
     }
+    format!(" of service account {}", quote(account))
 }
 
-fn shortened(length: usize, text: &str) -> String {
+/// The first violations, one a line, and how many more there are.
+pub fn join_violations(lines: &[String]) -> String {
+    let mut shown = Vec::new();
+    let mut length = 0;
+    for line in lines.iter().take(MOST_VIOLATIONS) {
+        let line = shorten_line(line);
+        length += line.len();
+        if !shown.is_empty() && length > MOST_BYTES {
+            break;
+        }
+        shown.push(line);
+    }
+    if shown.len() < lines.len() {
+        shown.push(format!("and {} more", lines.len() - shown.len()));
+    }
+    shown.join("\n")
+}
+
+/// The first warnings, and how many more there are.
+pub fn limit_warnings(warnings: &[String]) -> Vec<String> {
+    let mut limited: Vec<_> = warnings.iter().take(MOST_WARNINGS).collect();
+    if limited.len() == warnings.len() {
+        return limited.into_iter().map(|text| fit_warning(text)).collect();
+    }
+    limited.pop();
+    let more = format!("and {} more warnings", warnings.len() - limited.len());
+    limited.push(&more);
+    limited.into_iter().map(|text| fit_warning(text)).collect()
+}
+
+/// Names or values in a list, the first few of them.
+pub fn list_first(values: impl Iterator<Item = String>) -> String {
+    const SHOWN: usize = 3;
+    let values: Vec<_> = values.collect();
+    let more = values.len().saturating_sub(SHOWN);
+    let listed = values[..values.len() - more].join(", ");
+    if more == 0 {
+        return listed;
+    }
+    format!("{listed} and {more} more")
+}
+
+fn shorten(length: usize, text: &str) -> String {
     if text.chars().nth(length).is_none() {
         return text.to_owned();
     }
@@ -44,26 +110,59 @@ mod tests {
             (&"é".repeat(253), format!("\"{}\"", "é".repeat(253))),
             (&"é".repeat(254), format!("\"{}…\"", "é".repeat(252))),
         ] {
-            assert_eq!(quoted(text), expected);
+            assert_eq!(quote(text), expected);
         }
     }
 
     #[test]
-    fn names_are_quoted_and_shortened() {
+    fn names_in_warnings_are_quoted_and_shortened() {
         for (text, expected) in [
             ("vault", "\"vault\"".to_owned()),
             ("a\n\"b\"", r#""a\n\"b\"""#.to_owned()),
             (&"é".repeat(40), format!("\"{}\"", "é".repeat(40))),
             (&"é".repeat(41), format!("\"{}…\"", "é".repeat(39))),
         ] {
-            assert_eq!(name(text), expected);
+            assert_eq!(quote_in_warning(text), expected);
         }
     }
 
     #[test]
     fn warnings_fit() {
-        assert_eq!(warning(&"x".repeat(256)), "x".repeat(256));
-        let cut = warning(&"é".repeat(257));
+        assert_eq!(fit_warning(&"x".repeat(256)), "x".repeat(256));
+        let cut = fit_warning(&"é".repeat(257));
         assert_eq!((cut.chars().count(), cut.ends_with('…')), (256, true));
+    }
+
+    #[test]
+    fn answers_have_a_limit() {
+        for (name, number, length, lines, last) in [
+            ("one", 1, 5, 1, "xxxxx"),
+            ("twenty", 20, 5, 20, "xxxxx"),
+            ("twenty-one", 21, 5, 21, "and 1 more"),
+            ("long ones", 300, 1_500, 9, "and 292 more"),
+            ("one that is far too long", 1, 100_000, 1, "…"),
+        ] {
+            let joined = join_violations(&vec!["x".repeat(length); number]);
+            assert_eq!(joined.lines().count(), lines, "{name}");
+            assert!(joined.ends_with(last), "{name}: {joined}");
+            assert!(joined.len() < MOST_BYTES + 100, "{name}: {}", joined.len());
+        }
+        for (number, expected, last) in [
+            (0, 0, None),
+            (10, 10, Some("x")),
+            (11, 10, Some("and 2 more warnings")),
+        ] {
+            let limited = limit_warnings(&vec!["x".to_owned(); number]);
+            assert_eq!(limited.len(), expected, "{number}");
+            assert_eq!(limited.last().map(String::as_str), last, "{number}");
+        }
+    }
+
+    #[test]
+    fn lists_show_the_first_few() {
+        let list = |number: usize| list_first((0..number).map(|i| i.to_string()));
+        assert_eq!(list(1), "0");
+        assert_eq!(list(3), "0, 1, 2");
+        assert_eq!(list(5), "0, 1, 2 and 2 more");
     }
 }

@@ -1,17 +1,24 @@
-//! Views of Kubernetes' objects: the fields that rules read, and no others.
-//!
-//! The names are those of the Kubernetes API; a test compares them with k8s-openapi's types. Where
-//! types share fields, one view serves them all.
+//! Views of Kubernetes' objects, one for each type that rules read, under the type's own name and
+//! with the fields that rules read. A test compares the names with k8s-openapi's types.
 
-use crate::decode::{Object, OrDefault, Text};
+use crate::decode::{Borrowed, Object, OrDefault, Text};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, value::RawValue};
+use std::collections::BTreeMap;
 
 /// The type of a Secret that holds a service-account token.
 pub const TOKEN_SECRET: &str = "kubernetes.io/service-account-token";
 
-/// The annotation of such a Secret that names the service account.
+/// The annotations of such a Secret that name the service account.
 pub const SERVICE_ACCOUNT_NAME: &str = "kubernetes.io/service-account.name";
+pub const SERVICE_ACCOUNT_UID: &str = "kubernetes.io/service-account.uid";
+
+/// The label with which Kubernetes ends a token that nobody used for a year
+/// (`pkg/controller/serviceaccount/legacy_serviceaccount_token_cleaner.go`).
+pub const INVALID_SINCE: &str = "kubernetes.io/legacy-token-invalid-since";
+
+/// The annotation of the object that stands for a static Pod.
+pub const MIRROR_POD: &str = "kubernetes.io/config.mirror";
 
 /// The mode of a volume's files when nothing is said (`pkg/apis/core/v1/defaults.go`).
 pub const DEFAULT_MODE: i32 = 0o644;
@@ -21,20 +28,6 @@ pub type Nested<T> = OrDefault<Object<T>>;
 /// On the heap, so that the views with such a field stay small.
 pub type Boxed<T> = Option<Box<Object<T>>>;
 
-/// An object, or a template of one: the fields of all kinds that rules are about. Their names don't
-/// clash, so that one view is enough; the request's kind says which of them count.
-#[derive(Debug, Default, Deserialize)]
-#[serde(bound(deserialize = "'de: 'a"))]
-pub struct KubernetesObject<'a> {
-    pub metadata: Nested<ObjectMeta<'a>>,
-    pub spec: Boxed<Spec<'a>>,
-    /// Of a PodTemplate.
-    pub template: Boxed<KubernetesObject<'a>>,
-    /// Of a Secret. Its data is never looked at.
-    #[serde(rename = "type")]
-    pub secret_type: Text<'a>,
-}
-
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub struct ObjectMeta<'a> {
@@ -43,47 +36,244 @@ pub struct ObjectMeta<'a> {
     pub uid: Text<'a>,
     /// Decoded when one is asked for.
     pub annotations: Option<&'a RawValue>,
+    /// The same.
+    pub labels: Option<&'a RawValue>,
 }
 
-impl KubernetesObject<'_> {
+impl ObjectMeta<'_> {
     /// The value of an annotation; `None` also for one that isn't text.
     pub fn annotation(&self, key: &str) -> Option<String> {
-        let annotations = self.metadata.annotations?;
-        let annotations: Value = serde_json::from_str(annotations.get()).ok()?;
-        annotations.get(key)?.as_str().map(str::to_owned)
+        value_of(self.annotations, key)
+    }
+
+    /// The value of a label; `None` also for one that isn't text.
+    pub fn label(&self, key: &str) -> Option<String> {
+        value_of(self.labels, key)
     }
 }
 
-/// The spec of a Pod; and of workloads, TokenRequests and CSIDrivers.
+fn value_of(map: Option<&RawValue>, key: &str) -> Option<String> {
+    let map: Value = serde_json::from_str(map?.get()).ok()?;
+    map.get(key)?.as_str().map(str::to_owned)
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct Pod<'a> {
+    pub metadata: Nested<ObjectMeta<'a>>,
+    pub spec: Boxed<PodSpec<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct PodTemplateSpec<'a> {
+    pub metadata: Nested<ObjectMeta<'a>>,
+    pub spec: Boxed<PodSpec<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct PodTemplate<'a> {
+    pub metadata: Nested<ObjectMeta<'a>>,
+    pub template: Boxed<PodTemplateSpec<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct Deployment<'a> {
+    pub metadata: Nested<ObjectMeta<'a>>,
+    pub spec: Nested<DeploymentSpec<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct DeploymentSpec<'a> {
+    pub template: Boxed<PodTemplateSpec<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct ReplicaSet<'a> {
+    pub metadata: Nested<ObjectMeta<'a>>,
+    pub spec: Nested<ReplicaSetSpec<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct ReplicaSetSpec<'a> {
+    pub template: Boxed<PodTemplateSpec<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct StatefulSet<'a> {
+    pub metadata: Nested<ObjectMeta<'a>>,
+    pub spec: Nested<StatefulSetSpec<'a>>,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
-pub struct Spec<'a> {
+pub struct StatefulSetSpec<'a> {
+    pub template: Boxed<PodTemplateSpec<'a>>,
+    /// Each of its Pods gets a volume for each of these.
+    pub volume_claim_templates: List<PersistentVolumeClaim<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct PersistentVolumeClaim<'a> {
+    pub metadata: Nested<ObjectMeta<'a>>,
+    pub spec: Nested<PersistentVolumeClaimSpec<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct PersistentVolumeClaimSpec<'a> {
+    pub volume_mode: Text<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct DaemonSet<'a> {
+    pub metadata: Nested<ObjectMeta<'a>>,
+    pub spec: Nested<DaemonSetSpec<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct DaemonSetSpec<'a> {
+    pub template: Boxed<PodTemplateSpec<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct ReplicationController<'a> {
+    pub metadata: Nested<ObjectMeta<'a>>,
+    pub spec: Nested<ReplicationControllerSpec<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct ReplicationControllerSpec<'a> {
+    pub template: Boxed<PodTemplateSpec<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct Job<'a> {
+    pub metadata: Nested<ObjectMeta<'a>>,
+    pub spec: Nested<JobSpec<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct JobSpec<'a> {
+    pub template: Boxed<PodTemplateSpec<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct CronJob<'a> {
+    pub metadata: Nested<ObjectMeta<'a>>,
+    pub spec: Nested<CronJobSpec<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct CronJobSpec<'a> {
+    pub job_template: Nested<JobTemplateSpec<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct JobTemplateSpec<'a> {
+    pub spec: Nested<JobSpec<'a>>,
+}
+
+/// `authentication.k8s.io/v1 TokenRequest`
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct TokenRequest<'a> {
+    pub metadata: Nested<ObjectMeta<'a>>,
+    pub spec: Boxed<TokenRequestSpec<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct TokenRequestSpec<'a> {
+    pub audiences: OrDefault<Vec<Text<'a>>>,
+    /// Seconds; 3600 when absent.
+    pub expiration_seconds: Option<i64>,
+    pub bound_object_ref: Nested<BoundObjectReference<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct BoundObjectReference<'a> {
+    pub kind: Text<'a>,
+    pub name: Text<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct Secret<'a> {
+    pub metadata: Nested<ObjectMeta<'a>>,
+    pub r#type: Text<'a>,
+    pub data: Nested<SecretData<'a>>,
+    pub string_data: Nested<SecretData<'a>>,
+}
+
+/// The one key of a Secret that is looked at. What it holds goes nowhere.
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct SecretData<'a> {
+    pub token: Text<'a>,
+}
+
+/// `storage.k8s.io/v1 CSIDriver`
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct CSIDriver<'a> {
+    pub metadata: Nested<ObjectMeta<'a>>,
+    pub spec: Nested<CSIDriverSpec<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct CSIDriverSpec<'a> {
+    pub token_requests: List<CSIDriverTokenRequest<'a>>,
+}
+
+/// `storage.k8s.io/v1 TokenRequest`
+#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct CSIDriverTokenRequest<'a> {
+    pub audience: Text<'a>,
+    /// Seconds; 3600 when absent.
+    pub expiration_seconds: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct PodSpec<'a> {
     pub volumes: List<Volume<'a>>,
     pub containers: List<Container<'a>>,
     pub init_containers: List<Container<'a>>,
-    pub ephemeral_containers: List<Container<'a>>,
-    pub security_context: Nested<SecurityContext<'a>>,
-    pub os: Nested<Reference<'a>>,
-    pub node_selector: Nested<NodeSelector<'a>>,
+    pub ephemeral_containers: List<EphemeralContainer<'a>>,
+    pub security_context: Nested<PodSecurityContext<'a>>,
+    pub os: Nested<PodOS<'a>>,
+    pub node_selector: Nested<NodeSelectorLabels<'a>>,
+    pub affinity: Boxed<Affinity<'a>>,
+    pub host_users: Option<bool>,
     pub termination_grace_period_seconds: Option<i64>,
     pub automount_service_account_token: Option<bool>,
     pub service_account_name: Text<'a>,
+    /// The old name of the field above.
     pub service_account: Text<'a>,
-    /// Of a Deployment and its like.
-    pub template: Boxed<KubernetesObject<'a>>,
-    /// Of a CronJob.
-    pub job_template: Boxed<KubernetesObject<'a>>,
-    /// Of a StatefulSet: its Pods get a volume for each.
-    pub volume_claim_templates: List<KubernetesObject<'a>>,
-    /// This and the next two are of a TokenRequest.
-    pub audiences: OrDefault<Vec<Text<'a>>>,
-    pub expiration_seconds: Option<i64>,
-    pub bound_object_ref: Nested<Reference<'a>>,
-    /// Of a CSIDriver.
-    pub token_requests: List<ServiceAccountToken<'a>>,
 }
 
-impl<'a> Spec<'a> {
+impl<'a> PodSpec<'a> {
+    /// The lists of containers, each with its field's name.
     pub fn container_lists(&self) -> [(&'static str, &List<Container<'a>>); 3] {
         [
             ("containers", &self.containers),
@@ -92,35 +282,88 @@ impl<'a> Spec<'a> {
         ]
     }
 
+    /// Containers of all three lists.
     pub fn all_containers(&self) -> impl Iterator<Item = &Container<'a>> {
-        self.container_lists().into_iter().flat_map(|(_, list)| list.iter()).map(|it| &it.0)
+        let lists = self.container_lists().into_iter();
+        lists
+            .flat_map(|(_, list)| list.iter())
+            .map(|container| &container.0)
+    }
+
+    /// The account that the Pod runs as
+    /// (`plugin/pkg/admission/serviceaccount`, `DefaultServiceAccountName`).
+    pub fn service_account_or_default(&self) -> &str {
+        let names = [&*self.service_account_name, &*self.service_account];
+        let named = names.into_iter().find(|name| !name.is_empty());
+        named.unwrap_or("default")
     }
 }
 
-/// `GroupVersionKind`, `BoundObjectReference`, `PodOS`, `SecretKeySelector` and `SecretEnvSource`
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
-pub struct Reference<'a> {
-    pub group: Text<'a>,
-    pub kind: Text<'a>,
+pub struct PodOS<'a> {
     pub name: Text<'a>,
 }
 
+/// The labels in a Pod's `nodeSelector` that say which operating system its node has.
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
-pub struct NodeSelector<'a> {
+pub struct NodeSelectorLabels<'a> {
     #[serde(rename = "kubernetes.io/os")]
     pub os: Text<'a>,
     #[serde(rename = "beta.kubernetes.io/os")]
     pub beta_os: Text<'a>,
+    /// Only nodes with Windows have it.
+    #[serde(rename = "node.kubernetes.io/windows-build")]
+    pub windows_build: Option<IgnoredAny>,
 }
 
-/// `PodSecurityContext` and `SecurityContext`
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct Affinity<'a> {
+    pub node_affinity: Nested<NodeAffinity<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct NodeAffinity<'a> {
+    pub required_during_scheduling_ignored_during_execution: Nested<NodeSelector<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct NodeSelector<'a> {
+    pub node_selector_terms: List<NodeSelectorTerm<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct NodeSelectorTerm<'a> {
+    pub match_expressions: List<NodeSelectorRequirement<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct NodeSelectorRequirement<'a> {
+    pub key: Text<'a>,
+    pub operator: Text<'a>,
+    pub values: OrDefault<Vec<Text<'a>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct PodSecurityContext<'a> {
+    pub fs_group: Option<i64>,
+    pub fs_group_change_policy: Text<'a>,
+    pub run_as_group: Option<i64>,
+    pub run_as_user: Option<i64>,
+    pub run_as_non_root: Option<bool>,
+    pub windows_options: Option<IgnoredAny>,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub struct SecurityContext<'a> {
-    pub fs_group: Option<i64>,
-    pub fs_group_change_policy: Text<'a>,
     pub run_as_group: Option<i64>,
     pub run_as_user: Option<i64>,
     pub run_as_non_root: Option<bool>,
@@ -136,24 +379,48 @@ pub struct Capabilities<'a> {
     pub drop: OrDefault<Vec<Text<'a>>>,
 }
 
-/// `Container` and `EphemeralContainer`
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub struct Container<'a> {
     pub name: Text<'a>,
-    pub env: List<EnvSource<'a>>,
-    pub env_from: List<EnvSource<'a>>,
+    pub env: List<EnvVar<'a>>,
+    pub env_from: List<EnvFromSource<'a>>,
     pub volume_mounts: List<VolumeMount<'a>>,
     pub security_context: Nested<SecurityContext<'a>>,
 }
 
-/// `EnvVar`, `EnvVarSource` and `EnvFromSource`
+/// It has all of these fields as well.
+pub type EphemeralContainer<'a> = Container<'a>;
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
-pub struct EnvSource<'a> {
-    pub value_from: Boxed<EnvSource<'a>>,
-    pub secret_key_ref: Boxed<Reference<'a>>,
-    pub secret_ref: Boxed<Reference<'a>>,
+pub struct EnvVar<'a> {
+    pub value_from: Boxed<EnvVarSource<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct EnvVarSource<'a> {
+    pub secret_key_ref: Option<Object<SecretKeySelector<'a>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct SecretKeySelector<'a> {
+    pub name: Text<'a>,
+    pub key: Text<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct EnvFromSource<'a> {
+    pub secret_ref: Option<Object<SecretEnvSource<'a>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct SecretEnvSource<'a> {
+    pub name: Text<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -163,52 +430,110 @@ pub struct VolumeMount<'a> {
     pub mount_path: Text<'a>,
     pub sub_path: Text<'a>,
     pub sub_path_expr: Text<'a>,
+    pub read_only: Option<bool>,
 }
 
-/// `Volume`; and `VolumeProjection`, which is a source of a projected one
+/// A volume and its source. A source that no fsGroup reaches, or whose files are the kubelet's own,
+/// has a field; any other, known to Kubernetes today or not, is one of the `other_sources`.
+#[allow(
+    dead_code,
+    reason = "sources have fields so that they are not among the others"
+)]
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub struct Volume<'a> {
     pub name: Text<'a>,
-    pub projected: Nested<Files<'a>>,
-    pub secret: Boxed<Files<'a>>,
-    pub config_map: Boxed<Files<'a>>,
+    pub projected: Boxed<ProjectedVolumeSource<'a>>,
+    pub secret: Boxed<SecretVolumeSource<'a>>,
+    pub config_map: Boxed<ConfigMapVolumeSource<'a>>,
     #[serde(rename = "downwardAPI")]
-    pub downward_api: Boxed<Files<'a>>,
-    pub service_account_token: Boxed<ServiceAccountToken<'a>>,
-    pub pod_certificate: Option<IgnoredAny>,
-    pub cluster_trust_bundle: Option<IgnoredAny>,
-    /// The source whose files outlive a container, whichever it is. The kubelet would change their
-    /// group and mode for an fsGroup (`pkg/volume/volume_linux.go`, `ChangePermissions`). nfs,
-    /// hostPath, emptyDir and image aren't among these.
-    #[serde(rename = "persistentVolumeClaim")]
-    #[serde(alias = "awsElasticBlockStore", alias = "azureDisk", alias = "azureFile")]
-    #[serde(alias = "cephfs", alias = "cinder", alias = "csi", alias = "ephemeral", alias = "fc")]
-    #[serde(alias = "flexVolume", alias = "flocker", alias = "gcePersistentDisk")]
-    #[serde(alias = "glusterfs", alias = "iscsi", alias = "photonPersistentDisk")]
-    #[serde(alias = "portworxVolume", alias = "quobyte", alias = "rbd", alias = "scaleIO")]
-    #[serde(alias = "storageos", alias = "vsphereVolume")]
-    pub persistent: Boxed<Files<'a>>,
+    pub downward_api: Boxed<DownwardAPIVolumeSource>,
+    pub empty_dir: Option<IgnoredAny>,
+    pub git_repo: Option<IgnoredAny>,
+    pub host_path: Option<IgnoredAny>,
+    pub image: Option<IgnoredAny>,
+    pub nfs: Option<IgnoredAny>,
+    #[serde(flatten)]
+    pub other_sources: BTreeMap<Borrowed<'a>, Option<Object<OtherVolumeSource>>>,
 }
 
-/// What becomes files: `SecretVolumeSource`, `ConfigMapVolumeSource`, `DownwardAPIVolumeSource`,
-/// `ProjectedVolumeSource` and their projections
+/// The source of a volume whose files outlive a container: a claim, a CSI volume, a disk, or what a
+/// later Kubernetes has.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
-pub struct Files<'a> {
-    /// Of a Secret volume.
-    pub secret_name: Text<'a>,
-    /// Of a projected Secret.
-    pub name: Text<'a>,
-    pub items: List<KeyToPath<'a>>,
-    /// Of a projected volume.
-    pub sources: List<Volume<'a>>,
-    pub default_mode: Option<i32>,
-    /// Of a source whose files outlive a container.
+#[serde(rename_all = "camelCase")]
+pub struct OtherVolumeSource {
     pub read_only: Option<bool>,
 }
 
-/// `KeyToPath`; and `DownwardAPIVolumeFile`, which has no key
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct SecretVolumeSource<'a> {
+    pub secret_name: Text<'a>,
+    pub items: List<KeyToPath<'a>>,
+    pub default_mode: Option<i32>,
+    pub optional: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct ConfigMapVolumeSource<'a> {
+    pub items: List<KeyToPath<'a>>,
+    pub default_mode: Option<i32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DownwardAPIVolumeSource {
+    pub items: List<DownwardAPIVolumeFile>,
+    pub default_mode: Option<i32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct ProjectedVolumeSource<'a> {
+    pub sources: List<VolumeProjection<'a>>,
+    pub default_mode: Option<i32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct VolumeProjection<'a> {
+    pub service_account_token: Option<Object<ServiceAccountTokenProjection<'a>>>,
+    pub secret: Option<Object<SecretProjection<'a>>>,
+    pub config_map: Option<Object<ConfigMapProjection<'a>>>,
+    #[serde(rename = "downwardAPI")]
+    pub downward_api: Option<Object<DownwardAPIProjection>>,
+    pub pod_certificate: Option<IgnoredAny>,
+    pub cluster_trust_bundle: Option<IgnoredAny>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct ServiceAccountTokenProjection<'a> {
+    pub audience: Text<'a>,
+    /// Seconds; 3600 when absent.
+    pub expiration_seconds: Option<i64>,
+    pub path: Text<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct SecretProjection<'a> {
+    pub name: Text<'a>,
+    pub items: List<KeyToPath<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct ConfigMapProjection<'a> {
+    pub items: List<KeyToPath<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub struct DownwardAPIProjection {
+    pub items: List<DownwardAPIVolumeFile>,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub struct KeyToPath<'a> {
@@ -217,12 +542,244 @@ pub struct KeyToPath<'a> {
     pub mode: Option<i32>,
 }
 
-/// `ServiceAccountTokenProjection`; and `TokenRequest` of a CSIDriver, which has no path
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
-pub struct ServiceAccountToken<'a> {
-    pub audience: Text<'a>,
-    /// Seconds; 3600 when absent.
-    pub expiration_seconds: Option<i64>,
-    pub path: Text<'a>,
+pub struct DownwardAPIVolumeFile {
+    pub mode: Option<i32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::{apps, authentication, batch, core, storage};
+    use serde_aux::prelude::serde_introspect;
+    use std::collections::BTreeSet;
+
+    /// The fields of a view that the type of Kubernetes hasn't.
+    fn unknown<'de, View: Deserialize<'de>, Type: Deserialize<'de>>() -> Vec<&'static str> {
+        let known = serde_introspect::<Type>();
+        let fields = serde_introspect::<View>().iter();
+        assert!(
+            !serde_introspect::<View>().is_empty(),
+            "a view without fields"
+        );
+        fields
+            .filter(|field| !known.contains(field))
+            .copied()
+            .collect()
+    }
+
+    #[test]
+    fn fields_have_kubernetes_names() {
+        use k8s_openapi::apimachinery::pkg::apis::meta;
+        for (name, unknown) in [
+            ("ObjectMeta", unknown::<ObjectMeta, meta::v1::ObjectMeta>()),
+            ("Pod", unknown::<Pod, core::v1::Pod>()),
+            ("PodSpec", unknown::<PodSpec, core::v1::PodSpec>()),
+            (
+                "PodTemplate",
+                unknown::<PodTemplate, core::v1::PodTemplate>(),
+            ),
+            (
+                "PodTemplateSpec",
+                unknown::<PodTemplateSpec, core::v1::PodTemplateSpec>(),
+            ),
+            ("Deployment", unknown::<Deployment, apps::v1::Deployment>()),
+            (
+                "DeploymentSpec",
+                unknown::<DeploymentSpec, apps::v1::DeploymentSpec>(),
+            ),
+            ("ReplicaSet", unknown::<ReplicaSet, apps::v1::ReplicaSet>()),
+            (
+                "ReplicaSetSpec",
+                unknown::<ReplicaSetSpec, apps::v1::ReplicaSetSpec>(),
+            ),
+            (
+                "StatefulSet",
+                unknown::<StatefulSet, apps::v1::StatefulSet>(),
+            ),
+            (
+                "StatefulSetSpec",
+                unknown::<StatefulSetSpec, apps::v1::StatefulSetSpec>(),
+            ),
+            ("DaemonSet", unknown::<DaemonSet, apps::v1::DaemonSet>()),
+            (
+                "DaemonSetSpec",
+                unknown::<DaemonSetSpec, apps::v1::DaemonSetSpec>(),
+            ),
+            (
+                "ReplicationController",
+                unknown::<ReplicationController, core::v1::ReplicationController>(),
+            ),
+            (
+                "ReplicationControllerSpec",
+                unknown::<ReplicationControllerSpec, core::v1::ReplicationControllerSpec>(),
+            ),
+            ("Job", unknown::<Job, batch::v1::Job>()),
+            ("JobSpec", unknown::<JobSpec, batch::v1::JobSpec>()),
+            ("CronJob", unknown::<CronJob, batch::v1::CronJob>()),
+            (
+                "CronJobSpec",
+                unknown::<CronJobSpec, batch::v1::CronJobSpec>(),
+            ),
+            (
+                "JobTemplateSpec",
+                unknown::<JobTemplateSpec, batch::v1::JobTemplateSpec>(),
+            ),
+            (
+                "TokenRequest",
+                unknown::<TokenRequest, authentication::v1::TokenRequest>(),
+            ),
+            (
+                "TokenRequestSpec",
+                unknown::<TokenRequestSpec, authentication::v1::TokenRequestSpec>(),
+            ),
+            (
+                "BoundObjectReference",
+                unknown::<BoundObjectReference, authentication::v1::BoundObjectReference>(),
+            ),
+            ("Secret", unknown::<Secret, core::v1::Secret>()),
+            ("CSIDriver", unknown::<CSIDriver, storage::v1::CSIDriver>()),
+            (
+                "CSIDriverSpec",
+                unknown::<CSIDriverSpec, storage::v1::CSIDriverSpec>(),
+            ),
+            (
+                "CSIDriverTokenRequest",
+                unknown::<CSIDriverTokenRequest, storage::v1::TokenRequest>(),
+            ),
+        ] {
+            assert!(unknown.is_empty(), "{name}: {unknown:?}");
+        }
+    }
+
+    #[test]
+    fn fields_of_pods_have_kubernetes_names() {
+        use core::v1 as api;
+        for (name, unknown) in [
+            (
+                "PersistentVolumeClaim",
+                unknown::<PersistentVolumeClaim, api::PersistentVolumeClaim>(),
+            ),
+            (
+                "PersistentVolumeClaimSpec",
+                unknown::<PersistentVolumeClaimSpec, api::PersistentVolumeClaimSpec>(),
+            ),
+            ("PodOS", unknown::<PodOS, api::PodOS>()),
+            ("Affinity", unknown::<Affinity, api::Affinity>()),
+            ("NodeAffinity", unknown::<NodeAffinity, api::NodeAffinity>()),
+            ("NodeSelector", unknown::<NodeSelector, api::NodeSelector>()),
+            (
+                "NodeSelectorTerm",
+                unknown::<NodeSelectorTerm, api::NodeSelectorTerm>(),
+            ),
+            (
+                "NodeSelectorRequirement",
+                unknown::<NodeSelectorRequirement, api::NodeSelectorRequirement>(),
+            ),
+            (
+                "PodSecurityContext",
+                unknown::<PodSecurityContext, api::PodSecurityContext>(),
+            ),
+            (
+                "SecurityContext",
+                unknown::<SecurityContext, api::SecurityContext>(),
+            ),
+            ("Capabilities", unknown::<Capabilities, api::Capabilities>()),
+            ("Container", unknown::<Container, api::Container>()),
+            (
+                "EphemeralContainer",
+                unknown::<EphemeralContainer, api::EphemeralContainer>(),
+            ),
+            ("EnvVar", unknown::<EnvVar, api::EnvVar>()),
+            ("EnvVarSource", unknown::<EnvVarSource, api::EnvVarSource>()),
+            (
+                "SecretKeySelector",
+                unknown::<SecretKeySelector, api::SecretKeySelector>(),
+            ),
+            (
+                "EnvFromSource",
+                unknown::<EnvFromSource, api::EnvFromSource>(),
+            ),
+            (
+                "SecretEnvSource",
+                unknown::<SecretEnvSource, api::SecretEnvSource>(),
+            ),
+            ("VolumeMount", unknown::<VolumeMount, api::VolumeMount>()),
+            (
+                "OtherVolumeSource",
+                unknown::<OtherVolumeSource, api::CSIVolumeSource>(),
+            ),
+            (
+                "SecretVolumeSource",
+                unknown::<SecretVolumeSource, api::SecretVolumeSource>(),
+            ),
+            (
+                "ConfigMapVolumeSource",
+                unknown::<ConfigMapVolumeSource, api::ConfigMapVolumeSource>(),
+            ),
+            (
+                "DownwardAPIVolumeSource",
+                unknown::<DownwardAPIVolumeSource, api::DownwardAPIVolumeSource>(),
+            ),
+            (
+                "ProjectedVolumeSource",
+                unknown::<ProjectedVolumeSource, api::ProjectedVolumeSource>(),
+            ),
+            (
+                "VolumeProjection",
+                unknown::<VolumeProjection, api::VolumeProjection>(),
+            ),
+            (
+                "ServiceAccountTokenProjection",
+                unknown::<ServiceAccountTokenProjection, api::ServiceAccountTokenProjection>(),
+            ),
+            (
+                "SecretProjection",
+                unknown::<SecretProjection, api::SecretProjection>(),
+            ),
+            (
+                "ConfigMapProjection",
+                unknown::<ConfigMapProjection, api::ConfigMapProjection>(),
+            ),
+            (
+                "DownwardAPIProjection",
+                unknown::<DownwardAPIProjection, api::DownwardAPIProjection>(),
+            ),
+            ("KeyToPath", unknown::<KeyToPath, api::KeyToPath>()),
+            (
+                "DownwardAPIVolumeFile",
+                unknown::<DownwardAPIVolumeFile, api::DownwardAPIVolumeFile>(),
+            ),
+        ] {
+            assert!(unknown.is_empty(), "{name}: {unknown:?}");
+        }
+    }
+
+    /// serde doesn't tell the names of a struct with other fields beside its own.
+    #[test]
+    fn sources_of_volumes_have_kubernetes_names() {
+        let left_alone = [
+            "configMap",
+            "downwardAPI",
+            "emptyDir",
+            "gitRepo",
+            "hostPath",
+            "image",
+            "nfs",
+            "projected",
+            "secret",
+        ];
+        let known = serde_introspect::<core::v1::Volume>().iter().copied();
+        let known: BTreeSet<_> = known.filter(|name| *name != "name").collect();
+        assert!(
+            left_alone.iter().all(|name| known.contains(name)),
+            "{known:?}"
+        );
+        for source in known {
+            let json = format!(r#"{{"name":"v","{source}":{{}}}}"#);
+            let Object(volume): Object<Volume> = serde_json::from_str(&json).unwrap();
+            let is_other = volume.other_sources.keys().any(|name| **name == *source);
+            assert_eq!(is_other, !left_alone.contains(&source), "{source}");
+        }
+    }
 }

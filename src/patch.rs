@@ -16,21 +16,16 @@ pub fn new_value(value: impl Serialize) -> Option<Box<RawValue>> {
     to_raw_value(&value).ok()
 }
 
-/// The object of a payload, with patches, none of which is about a field inside of another one's.
-/// Their paths have to fit it.
-pub fn apply(payload: &str, mut patches: Vec<Patch>) -> serde_json::Result<Box<RawValue>> {
-    let at = FieldPath::new(&["request", "object"]);
-    for (path, _) in &mut patches {
-        *path = at.join(path);
-    }
+/// An object with patches, none of which is about a field inside of another one's. Their paths have
+/// to fit it.
+pub fn apply(object: &str, mut patches: Vec<Patch>) -> serde_json::Result<Box<RawValue>> {
     patches.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-    let along = Along { patches: &patches, depth: 0 };
-    let mut value = along.deserialize(&mut serde_json::Deserializer::from_str(payload))?;
-    for segment in at.iter() {
-        let fields = if let Some(Patched::Object(fields)) = value { fields } else { Vec::new() };
-        value = fields.into_iter().find(|(name, _)| segment.is_name(name)).map(|(_, value)| value);
-    }
-    to_raw_value(&value.ok_or_else(|| Error::custom("there is nothing to patch"))?)
+    let along = Along {
+        patches: &patches,
+        depth: 0,
+    };
+    let patched = along.deserialize(&mut serde_json::Deserializer::from_str(object))?;
+    to_raw_value(&patched.ok_or_else(|| Error::custom("there is nothing to patch"))?)
 }
 
 /// A value with patches: what isn't patched stays text.
@@ -61,9 +56,17 @@ impl<'a> Along<'a> {
 
     /// The patches of each field or element.
     fn inside(self) -> impl Iterator<Item = (Segment, Along<'a>)> {
-        let groups = self.patches.chunk_by(move |a, b| self.segment_of(a) == self.segment_of(b));
+        let groups = self
+            .patches
+            .chunk_by(move |a, b| self.segment_of(a) == self.segment_of(b));
         groups.filter_map(move |patches| {
-            Some((self.segment_of(patches.first()?)?, Self { patches, depth: self.depth + 1 }))
+            Some((
+                self.segment_of(patches.first()?)?,
+                Self {
+                    patches,
+                    depth: self.depth + 1,
+                },
+            ))
         })
     }
 }
@@ -96,14 +99,19 @@ impl<'de> Visitor<'de> for Along<'de> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut fields, mut inside) = (Vec::new(), self.inside().collect::<Vec<_>>());
+        let mut fields = Vec::new();
+        let mut inside: Vec<_> = self.inside().collect();
         while let Some(name) = map.next_key::<Borrowed>()? {
-            let patched = inside.iter().position(|(segment, _)| segment.is_name(&name));
+            let patched = inside
+                .iter()
+                .position(|(segment, _)| segment.is_name(&name));
             let along = patched.map(|i| inside.remove(i).1).unwrap_or_default();
             fields.extend(map.next_value_seed(along)?.map(|value| (name, value)));
         }
         for (segment, along) in inside {
-            let Segment::Name(name) = segment else { return Err(Error::custom("it is no list")) };
+            let Segment::Name(name) = segment else {
+                return Err(Error::custom("it is no list"));
+            };
             let value = along.deserialize(().into_deserializer())?;
             fields.extend(value.map(|value| (Borrowed(name.into()), value)));
         }
@@ -111,7 +119,8 @@ impl<'de> Visitor<'de> for Along<'de> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let (mut elements, mut inside) = (Vec::new(), self.inside().peekable());
+        let mut elements = Vec::new();
+        let mut inside = self.inside().peekable();
         loop {
             let next = inside.next_if(|(segment, _)| *segment == Segment::Index(elements.len()));
             match list.next_element_seed(next.map(|(_, along)| along).unwrap_or_default())? {
@@ -139,9 +148,7 @@ mod tests {
     }
 
     fn apply_to<const N: usize>(object: &str, patches: [Patch; N]) -> serde_json::Result<String> {
-        let payload = format!(r#"{{"x":[1],"request":{{"object":{object},"y":{{}}}},"z":1}}"#);
-        let patched = apply(&payload, patches.into())?;
-        Ok(patched.get().to_owned())
+        Ok(apply(object, patches.into())?.get().to_owned())
     }
 
     #[test]
@@ -149,7 +156,12 @@ mod tests {
         let a = || path(&["a"]);
         for (name, object, patch, expected) in [
             ("a new field", "{}", set(a(), json!(7)), r#"{"a":7}"#),
-            ("in place of null", r#"{"a":null}"#, set(a(), json!(7)), r#"{"a":7}"#),
+            (
+                "in place of null",
+                r#"{"a":null}"#,
+                set(a(), json!(7)),
+                r#"{"a":7}"#,
+            ),
             (
                 "the rest as it came",
                 r#"{"z": [1e3, 1.50, "\u0061"] , "a":1}"#,
@@ -162,8 +174,18 @@ mod tests {
                 set(path(&["a", "b", "c"]), json!(7)),
                 r#"{"a":{"b":{"c":7}}}"#,
             ),
-            ("a removed field", r#"{"a":1,"b":2}"#, (a(), None), r#"{"b":2}"#),
-            ("a removed field that is absent", r#"{"b":2}"#, (a(), None), r#"{"b":2}"#),
+            (
+                "a removed field",
+                r#"{"a":1,"b":2}"#,
+                (a(), None),
+                r#"{"b":2}"#,
+            ),
+            (
+                "a removed field that is absent",
+                r#"{"b":2}"#,
+                (a(), None),
+                r#"{"b":2}"#,
+            ),
             (
                 "a field with escapes in its name",
                 r#"{"\u0061":{"b":1}}"#,
@@ -195,7 +217,11 @@ mod tests {
             ("no such element", r#"{"l":[1]}"#, set(element(1), json!(1))),
             ("no list", r#"{"l":{}}"#, set(element(0), json!(1))),
             ("an absent list", "{}", set(element(0), json!(1))),
-            ("no object", r#"{"l":[1]}"#, set(path(&["l", "a"]), json!(1))),
+            (
+                "no object",
+                r#"{"l":[1]}"#,
+                set(path(&["l", "a"]), json!(1)),
+            ),
             ("text", r#"{"l":"x"}"#, set(path(&["l", "a"]), json!(1))),
             ("a removed element", r#"{"l":[1]}"#, (element(0), None)),
         ] {

@@ -2,94 +2,146 @@
 
 use crate::cluster::{GetResource, Secrets};
 use crate::field_path::FieldPath;
-use crate::message::warning;
+use crate::message::fit_warning;
+use crate::objects::MIRROR_POD;
 use crate::patch;
-use crate::request::{AdmissionRequest, Payload, Subject};
-use crate::response::Response;
+use crate::request::{AdmissionRequest, Payload, Subject, required};
+use crate::response::{Answering, Response};
 use crate::review::Review;
 use crate::rules::{self, Context};
 use crate::settings::{Mode, Settings};
-use serde_json::Value;
+use crate::token_requests;
 use wapc_guest::CallResult;
 
 pub fn validate(payload: &[u8], get_resource: GetResource) -> CallResult {
-    let text = std::str::from_utf8(payload).map_err(|e| format!("request: Invalid value: {e}"));
-    let json = *text.as_ref().unwrap_or(&"");
-    let payload = text.and_then(Payload::decode);
-    let response = match &payload {
-        Ok(payload) => decide(json, payload, get_resource).unwrap_or_else(Response::decode_error),
-        Err(_) if is_about_another_object(json) => Response::accept(),
-        Err(message) => Response::decode_error(message.clone()),
+    let json = std::str::from_utf8(payload).map_err(|e| format!("request: Invalid value: {e}"));
+    let response = match json.and_then(Payload::decode) {
+        Ok(payload) => {
+            let response = decide(&payload, get_resource);
+            response.log(&payload.request);
+            response
+        }
+        // Nothing tells in which mode.
+        Err(message) => Response::decode_error(&message, Mode::Reject),
     };
-    response.log(&payload.unwrap_or_default().request);
     Ok(serde_json::to_vec(&response)?)
 }
 
-/// True for a request that no rule is about. Its object may hold anything.
-fn is_about_another_object(json: &str) -> bool {
-    let Ok(mut payload) = serde_json::from_str::<Value>(json) else { return false };
-    payload.pointer_mut("/request/object").map(Value::take);
-    Payload::decode(&payload.to_string()).is_ok_and(|it| it.request.subject() == Ok(None))
+/// The answer. The kind comes first: what no rule is about, and what is in an exempt namespace, is
+/// accepted without a look at the object.
+fn decide(payload: &Payload, get_resource: GetResource) -> Response {
+    let request = &payload.request;
+    let kind = match request.subject_kind() {
+        Ok(Some(kind)) => kind,
+        Ok(None) => return Response::accept(),
+        Err(path) => return Response::decode_error(&required(path), Mode::Reject),
+    };
+    let settings = match Settings::read(payload.settings.map_or("{}", |settings| settings.get())) {
+        Ok(settings) => settings.for_namespace(&request.namespace),
+        Err(problem) => {
+            let message = format!("settings: Invalid value: {problem}");
+            return Response::decode_error(&message, Mode::Reject);
+        }
+    };
+    if settings.exempts_namespace(&request.namespace) {
+        return Response::accept();
+    }
+    let mode = settings.mode;
+    let judged = request
+        .decode_subject(kind)
+        .and_then(|subject| judge(&subject, request, settings, get_resource));
+    judged.unwrap_or_else(|message| {
+        let mode = if request.is_audit_of_undecodable() {
+            Mode::Reject
+        } else {
+            mode
+        };
+        Response::decode_error(&message, mode)
+    })
 }
 
-/// The answer; or what can't be decoded.
-fn decide(json: &str, payload: &Payload, get_resource: GetResource) -> Result<Response, String> {
-    let request = &payload.request;
-    let Some(subject) = request.subject().map_err(missing)? else { return Ok(Response::accept()) };
-    let settings = Settings::read(payload.settings.map_or("{}", |it| it.get()))
-        .map_err(|e| format!("settings: Invalid value: {e}"))?;
-    let mut settings = settings.for_namespace(&request.namespace);
-    let old_pod = request.old_pod().map_err(|e| format!("oldObject: Invalid value: {e}"))?;
-    let pod = old_pod.as_deref().or(request.pod());
-    let account = request.account(subject, pod).unwrap_or_default();
-    if settings.exempts(&request.namespace, &account) {
+/// Judges a decoded object; or says what is missing.
+fn judge(
+    subject: &Subject,
+    request: &AdmissionRequest,
+    mut settings: Settings,
+    get_resource: GetResource,
+) -> Result<Response, String> {
+    let accounts = subject.service_accounts(request);
+    let is_exempt = |account: &String| settings.exempts_account(&request.namespace, account);
+    let account = accounts.first().map_or("", String::as_str);
+    let review = Review::new(subject, request, account)?;
+    let mut response = if !accounts.is_empty() && accounts.iter().all(is_exempt) {
+        Response::accept()
+    } else if let Some(response) = opt_out(subject, &settings) {
+        response
+    } else if is_mirror_pod(subject) {
+        Response::accept()
+    } else {
+        let audited_mode = request
+            .is_audit(subject.metadata())
+            .then_some(settings.mode);
+        if audited_mode.is_some() {
+            // The scanner would report what is mutated, or warned of, as compliant.
+            settings.mode = Mode::Reject;
+        }
+        let secrets = Secrets::new(get_resource, &request.namespace);
+        apply_rules(&review, &settings, &secrets, audited_mode)?
+    };
+    token_requests::annotate(&mut response, &review, &settings);
+    Ok(response)
+}
+
+fn apply_rules(
+    review: &Review,
+    settings: &Settings,
+    secrets: &Secrets,
+    audited_mode: Option<Mode>,
+) -> Result<Response, String> {
+    let request = review.request;
+    let context = Context::new(review, settings, secrets);
+    let violations = rules::check(review, &context);
+    if !violations.is_empty() && request.changes_nothing_judged(review.subject) {
         return Ok(Response::accept());
     }
-    // A Pod, or a template, takes itself out with an annotation.
-    if let Some(key) = &settings.opt_out_annotation
-        && pod.and_then(|pod| pod.annotation(key)).is_some_and(|value| value == "true")
-    {
-        let path = FieldPath::new(request.pod_path()).child("metadata").child("annotations");
-        let text = format!("{path}[{key}]: is \"true\", so that tokens are not checked");
-        let mut response = Response { warnings: vec![warning(&text)], ..Response::accept() };
-        response.audit_annotations = [("opt-out", key.clone())].into();
-        return Ok(response);
-    }
-    if request.is_audit() {
-        // The scanner would report what is mutated, or warned of, as compliant.
-        settings.mode = Mode::Reject;
-    }
-    let review = Review::new(subject, request, old_pod.as_deref(), &account).map_err(missing)?;
-    let secrets = Secrets::new(get_resource, &request.namespace);
-    let violations = rules::check(&review, &Context { settings: &settings, secrets: &secrets });
-    if violations.is_empty() || is_left_alone(json, request, subject) {
-        return Ok(Response::accept());
-    }
-    let (mut response, patches) = Response::new(settings.mode, subject, violations);
+    let answering = Answering {
+        mode: settings.mode,
+        is_template: matches!(review.subject, Subject::Template { .. }),
+        audited_mode,
+    };
+    let (mut response, patches) = Response::new(answering, violations);
     if !patches.is_empty() {
-        let object = patch::apply(json, patches);
-        response.mutated_object = Some(object.map_err(|e| format!("object: Internal error: {e}"))?);
+        let object = request.object.map_or("null", |object| object.get());
+        let mutated = patch::apply(object, patches);
+        let mutated = mutated.map_err(|e| format!("object: Internal error: {e}"))?;
+        response.mutated_object = Some(mutated);
     }
     Ok(response)
 }
 
-fn missing(path: impl std::fmt::Display) -> String {
-    format!("{path}: Required value: there is nothing to look at without it")
+/// A Pod, or a template, takes itself out with an annotation.
+fn opt_out(subject: &Subject, settings: &Settings) -> Option<Response> {
+    let key = settings.opt_out_annotation.as_ref()?;
+    let value = subject.pod_metadata()?.annotation(key)?;
+    if value != "true" {
+        return None;
+    }
+    let path = FieldPath::new(subject.pod_path())
+        .child("metadata")
+        .child("annotations");
+    let warning = format!("{path}[{key}]: is \"true\", so that tokens are not checked");
+    Some(Response {
+        warnings: vec![fit_warning(&warning)],
+        audit_annotations: [("opt-out", key.clone())].into(),
+        ..Response::accept()
+    })
 }
 
 /// True for the kubelet's mirror of a static Pod, which can hold no token: the API server refuses it
-/// (`plugin/pkg/admission/serviceaccount`, `Validate`). And for an update that changes nothing that
-/// rules are about: a rejection would keep old objects from being scaled, labelled and deleted.
-fn is_left_alone(json: &str, request: &AdmissionRequest, subject: Subject) -> bool {
-    let path = match (subject, request.pod()) {
-        (Subject::Pod, Some(it)) => return it.annotation("kubernetes.io/config.mirror").is_some(),
-        (Subject::Template, _) => request.pod_path(),
-        (Subject::CsiDriver, _) => &["spec", "tokenRequests"],
-        _ => return false,
-    };
-    let payload = request.old_object.map(|_| serde_json::from_str::<Value>(json));
-    let Some(Ok(payload)) = payload else { return false };
-    let [old, new] = ["oldObject", "object"]
-        .map(|object| payload.pointer(&format!("/request/{object}/{}", path.join("/"))));
-    old.is_some() && old == new
+/// (`plugin/pkg/admission/serviceaccount`, `Validate`).
+fn is_mirror_pod(subject: &Subject) -> bool {
+    match subject {
+        Subject::Pod(pod) => pod.metadata.annotation(MIRROR_POD).is_some(),
+        _ => false,
+    }
 }

@@ -1,10 +1,15 @@
 //! The payload of a request: the AdmissionRequest and the policy's settings, borrowed from the
-//! payload's text.
+//! payload's text. Its header says what the request is about; only then is the object decoded.
 
-use crate::decode::{Object, OrDefault, Text, locate};
-use crate::objects::{Boxed, KubernetesObject, Nested, Reference, SERVICE_ACCOUNT_NAME};
+use crate::decode::{Object, OrDefault, Text, decode_object};
+use crate::objects::{
+    Boxed, CSIDriver, CSIDriverTokenRequest, CronJob, DaemonSet, Deployment, Job, List, Nested,
+    ObjectMeta, PersistentVolumeClaim, Pod, PodSpec, PodTemplate, PodTemplateSpec, ReplicaSet,
+    ReplicationController, Secret, StatefulSet, TokenRequest,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use serde_json::{Value, from_str};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
@@ -14,16 +19,15 @@ pub struct Payload<'a> {
 }
 
 impl<'a> Payload<'a> {
-    /// Decodes a payload; or says which field can't be, with its path in the object if it is there.
+    /// Decodes a payload; or says which field of the request's header can't be.
     pub fn decode(json: &'a str) -> Result<Self, String> {
-        serde_json::from_str(json).map(|Object(payload)| payload).map_err(|e| {
-            let (path, message) = locate(json, &e);
-            let path = match path.strip_prefix("request.object") {
-                Some("") => "object",
-                None if path.is_empty() => "request",
-                in_object => in_object.unwrap_or(&path).trim_start_matches('.'),
+        decode_object(json).map_err(|e| {
+            let path = if e.path.is_empty() {
+                "request"
+            } else {
+                &e.path
             };
-            format!("{path}: Invalid value: {message}")
+            format!("{path}: Invalid value: {}", e.message)
         })
     }
 }
@@ -34,16 +38,24 @@ impl<'a> Payload<'a> {
 pub struct AdmissionRequest<'a> {
     /// The request's own id; that of the object when Kubewarden's audit scanner asks.
     pub uid: Text<'a>,
-    pub kind: Nested<Reference<'a>>,
+    pub kind: Nested<GroupVersionKind<'a>>,
     pub operation: Text<'a>,
     pub sub_resource: Text<'a>,
     /// The namespace of the request. The one in the object is what the client wrote.
     pub namespace: Text<'a>,
     pub name: Text<'a>,
     pub user_info: Nested<UserInfo<'a>>,
-    pub object: Boxed<KubernetesObject<'a>>,
-    /// Not decoded: few requests need it.
+    /// Not decoded before the kind is known.
+    pub object: Option<&'a RawValue>,
+    /// The same.
     pub old_object: Option<&'a RawValue>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct GroupVersionKind<'a> {
+    pub group: Text<'a>,
+    pub kind: Text<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -53,83 +65,185 @@ pub struct UserInfo<'a> {
     pub groups: OrDefault<Vec<Text<'a>>>,
 }
 
-/// What a request is about.
+impl UserInfo<'_> {
+    /// True for a kubelet (`pkg/auth/nodeidentifier`, `NodeIdentity`).
+    pub fn is_node(&self) -> bool {
+        self.username.starts_with("system:node:")
+            && self.groups.iter().any(|group| &**group == "system:nodes")
+    }
+}
+
+/// What a request is about, as its header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Subject {
+pub enum SubjectKind {
     Pod,
     EphemeralContainers,
-    /// What the Pods of a workload will be like. It is never mutated: a GitOps controller would
-    /// undo that, and its Pods are mutated when they are created.
-    Template,
+    Template(Workload),
     TokenRequest,
     Secret,
+    CSIDriver,
+}
+
+/// A kind whose objects hold a Pod template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workload {
+    CronJob,
+    DaemonSet,
+    Deployment,
+    Job,
+    PodTemplate,
+    ReplicaSet,
+    ReplicationController,
+    StatefulSet,
+}
+
+impl Workload {
+    fn from_group_and_kind(group: &str, kind: &str) -> Option<Self> {
+        Some(match (group, kind) {
+            ("batch", "CronJob") => Self::CronJob,
+            ("apps", "DaemonSet") => Self::DaemonSet,
+            ("apps", "Deployment") => Self::Deployment,
+            ("batch", "Job") => Self::Job,
+            ("", "PodTemplate") => Self::PodTemplate,
+            ("apps", "ReplicaSet") => Self::ReplicaSet,
+            ("", "ReplicationController") => Self::ReplicationController,
+            ("apps", "StatefulSet") => Self::StatefulSet,
+            _ => return None,
+        })
+    }
+
+    /// The fields that lead to the Pod template.
+    pub fn template_path(self) -> &'static [&'static str] {
+        match self {
+            Self::CronJob => &["spec", "jobTemplate", "spec", "template"],
+            Self::PodTemplate => &["template"],
+            _ => &["spec", "template"],
+        }
+    }
+}
+
+/// A decoded object: what there is to judge, and what it was where that matters.
+#[derive(Debug)]
+pub enum Subject<'a> {
+    Pod(Pod<'a>),
+    EphemeralContainers {
+        new: Pod<'a>,
+        /// The Pod to which containers are added. What else a client writes of it is dropped only
+        /// after mutating admission (`pkg/registry/core/pod/strategy.go`,
+        /// `dropNonEphemeralContainerUpdates`).
+        old: Option<Pod<'a>>,
+    },
+    /// What the Pods of a workload will be like. It is never mutated: a GitOps controller would
+    /// undo that, and its Pods are mutated when they are created.
+    Template {
+        workload: Workload,
+        metadata: ObjectMeta<'a>,
+        template: PodTemplateSpec<'a>,
+        /// Of a StatefulSet.
+        claims: List<PersistentVolumeClaim<'a>>,
+    },
+    TokenRequest(TokenRequest<'a>),
+    Secret {
+        new: Secret<'a>,
+        old: Option<Secret<'a>>,
+    },
     /// The tokens that a CSI driver wants of each Pod; kept in Git like a template.
-    CsiDriver,
+    CSIDriver(CSIDriver<'a>),
 }
 
 impl<'a> AdmissionRequest<'a> {
     /// Decides by kind, subresource and operation; `None` when no rule is about the request. Or the
     /// field without which no one can tell.
-    pub fn subject(&self) -> Result<Option<Subject>, &'static str> {
-        let (group, kind) = (&*self.kind.group, &*self.kind.kind);
-        Ok(Some(match (group, kind, &*self.sub_resource, &*self.operation) {
-            (_, "", _, _) => return Err("request.kind"),
-            (_, _, _, "") => return Err("request.operation"),
+    pub fn subject_kind(&self) -> Result<Option<SubjectKind>, &'static str> {
+        if self.kind.kind.is_empty() {
+            return Err("request.kind");
+        }
+        if self.operation.is_empty() {
+            return Err("request.operation");
+        }
+        let operation = &*self.operation;
+        let kind = match (&*self.kind.group, &*self.kind.kind, &*self.sub_resource) {
             // A Pod's volumes and security context can't change when it is updated, and a
             // rejection would keep its finalizers, and so the Pod.
-            ("", "Pod", "", "CREATE") => Subject::Pod,
-            ("", "Pod", "ephemeralcontainers", "UPDATE") => Subject::EphemeralContainers,
-            (_, _, "", "CREATE" | "UPDATE") if !self.pod_path().is_empty() => Subject::Template,
-            ("authentication.k8s.io", "TokenRequest", "token", "CREATE") => Subject::TokenRequest,
-            // A Secret's type can't change.
-            ("", "Secret", "", "CREATE") => Subject::Secret,
-            ("storage.k8s.io", "CSIDriver", "", "CREATE" | "UPDATE") => Subject::CsiDriver,
-            _ => return Ok(None),
-        }))
-    }
-
-    /// The fields that lead to the Pod template in an object of this kind.
-    pub fn pod_path(&self) -> &'static [&'static str] {
-        match (&*self.kind.group, &*self.kind.kind) {
-            ("apps", "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet")
-            | ("", "ReplicationController")
-            | ("batch", "Job") => &["spec", "template"],
-            ("batch", "CronJob") => &["spec", "jobTemplate", "spec", "template"],
-            ("", "PodTemplate") => &["template"],
-            _ => &[],
-        }
-    }
-
-    /// The Pod, or the Pod template; `None` for an object of another kind.
-    pub fn pod(&self) -> Option<&KubernetesObject<'a>> {
-        let object = self.object.as_deref()?;
-        let pod = match self.pod_path() {
-            [] => (&*self.kind.kind == "Pod").then_some(object),
-            ["template"] => object.template.as_deref(),
-            ["spec", "template"] => object.spec.as_ref()?.template.as_deref(),
-            _ => object.spec.as_ref()?.job_template.as_ref()?.spec.as_ref()?.template.as_deref(),
-        };
-        pod.map(|pod| &pod.0)
-    }
-
-    /// The Pod to which containers are added. What else a client writes of it is dropped only after
-    /// mutating admission (`pkg/registry/core/pod/strategy.go`, `dropNonEphemeralContainerUpdates`).
-    pub fn old_pod(&self) -> serde_json::Result<Option<Object<KubernetesObject<'a>>>> {
-        let old = self.old_object.filter(|_| &*self.sub_resource == "ephemeralcontainers");
-        old.map(|old| serde_json::from_str(old.get())).transpose()
-    }
-
-    /// The service account that the request, with this Pod, is about
-    /// (`plugin/pkg/admission/serviceaccount`, `DefaultServiceAccountName`).
-    pub fn account(&self, subject: Subject, pod: Option<&KubernetesObject>) -> Option<String> {
-        match subject {
-            Subject::TokenRequest => Some(self.name.to_string()),
-            Subject::Secret => self.object.as_ref()?.annotation(SERVICE_ACCOUNT_NAME),
-            _ => {
-                let spec = pod?.spec.as_ref()?;
-                let names = [&*spec.service_account_name, &*spec.service_account, "default"];
-                names.into_iter().find(|name| !name.is_empty()).map(str::to_owned)
+            ("", "Pod", "") if operation == "CREATE" => SubjectKind::Pod,
+            ("", "Pod", "ephemeralcontainers") if operation == "UPDATE" => {
+                SubjectKind::EphemeralContainers
             }
+            // A Job's template can't change in a way that matters
+            // (`pkg/apis/batch/validation/validation.go`, `validatePodTemplateUpdate`), and those
+            // who queue Jobs must be able to take back what they wrote.
+            ("batch", "Job", "") if operation == "UPDATE" => return Ok(None),
+            ("authentication.k8s.io", "TokenRequest", "token") if operation == "CREATE" => {
+                SubjectKind::TokenRequest
+            }
+            ("", "Secret", "") if ["CREATE", "UPDATE"].contains(&operation) => SubjectKind::Secret,
+            ("storage.k8s.io", "CSIDriver", "") if ["CREATE", "UPDATE"].contains(&operation) => {
+                SubjectKind::CSIDriver
+            }
+            (group, kind, "") if ["CREATE", "UPDATE"].contains(&operation) => {
+                return Ok(Workload::from_group_and_kind(group, kind).map(SubjectKind::Template));
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(kind))
+    }
+
+    /// Decodes the object; or says which field of it can't be, or is missing.
+    pub fn decode_subject(&self, kind: SubjectKind) -> Result<Subject<'a>, String> {
+        let object = self.object.ok_or_else(|| required("object"))?.get();
+        Ok(match kind {
+            SubjectKind::Pod => Subject::Pod(decode_new(object)?),
+            SubjectKind::EphemeralContainers => Subject::EphemeralContainers {
+                new: decode_new(object)?,
+                old: self.decode_old()?,
+            },
+            SubjectKind::Template(workload) => decode_template(object, workload)?,
+            SubjectKind::TokenRequest => Subject::TokenRequest(decode_new(object)?),
+            SubjectKind::Secret => Subject::Secret {
+                new: decode_new(object)?,
+                old: self.decode_old()?,
+            },
+            SubjectKind::CSIDriver => Subject::CSIDriver(decode_new(object)?),
+        })
+    }
+
+    /// The object as it was before an update, if the request shows it.
+    fn decode_old<T: Deserialize<'a>>(&self) -> Result<Option<T>, String> {
+        let Some(old) = self.old_object else {
+            return Ok(None);
+        };
+        if &*self.operation != "UPDATE" {
+            return Ok(None);
+        }
+        let decoded = decode_object(old.get()).map_err(|e| {
+            let separator = if e.path.is_empty() { "" } else { "." };
+            format!(
+                "oldObject{separator}{}: Invalid value: {}",
+                e.path, e.message
+            )
+        });
+        decoded.map(Some)
+    }
+
+    /// True for an update that changes nothing that rules are about: a rejection would keep old
+    /// objects from being scaled, labelled and deleted.
+    pub fn changes_nothing_judged(&self, subject: &Subject) -> bool {
+        let (Some(new), Some(old)) = (self.object, self.old_object) else {
+            return false;
+        };
+        if &*self.operation != "UPDATE" {
+            return false;
+        }
+        match subject {
+            Subject::Template { workload, .. } => {
+                let before = template_of(old, *workload);
+                before.is_some() && before == template_of(new, *workload)
+            }
+            Subject::CSIDriver(driver) => {
+                let old: Result<CSIDriver, _> = decode_object(old.get());
+                old.is_ok_and(|old| sorted_tokens(&old) == sorted_tokens(driver))
+            }
+            _ => false,
         }
     }
 
@@ -137,9 +251,286 @@ impl<'a> AdmissionRequest<'a> {
     /// (`internal/audit-scanner/scanner` in kubewarden/kubewarden-controller): as a CREATE with the
     /// object's own uid as the request's, and without a user. A client always is a user, and can't
     /// know the uid that the API server will give to its request.
-    pub fn is_audit(&self) -> bool {
+    pub fn is_audit(&self, metadata: &ObjectMeta) -> bool {
         let has_user = !self.user_info.username.is_empty() || !self.user_info.groups.is_empty();
-        let uid = self.object.as_ref().map(|object| &object.metadata.uid);
-        &*self.operation == "CREATE" && !has_user && !self.uid.is_empty() && uid == Some(&self.uid)
+        &*self.operation == "CREATE"
+            && !has_user
+            && !self.uid.is_empty()
+            && metadata.uid == self.uid
+    }
+
+    /// The same, of an object that can't be decoded as one of its kind.
+    pub fn is_audit_of_undecodable(&self) -> bool {
+        let object = self.object.map(|object| decode_object(object.get()));
+        let object: Option<Result<AnyObject, _>> = object;
+        matches!(object, Some(Ok(object)) if self.is_audit(&object.metadata))
+    }
+}
+
+/// Any object, of which nothing but the metadata can be decoded.
+#[derive(Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+struct AnyObject<'a> {
+    metadata: Nested<ObjectMeta<'a>>,
+}
+
+/// The message for a field without which nothing can be judged.
+pub fn required(path: &str) -> String {
+    format!("{path}: Required value: there is nothing to look at without it")
+}
+
+fn decode_new<'a, T: Deserialize<'a>>(object: &'a str) -> Result<T, String> {
+    decode_object(object).map_err(|e| {
+        let path = if e.path.is_empty() { "object" } else { &e.path };
+        format!("{path}: Invalid value: {}", e.message)
+    })
+}
+
+/// The Pod template of a workload, whole.
+fn template_of(object: &RawValue, workload: Workload) -> Option<Value> {
+    let mut object: Value = from_str(object.get()).ok()?;
+    let pointer = format!("/{}", workload.template_path().join("/"));
+    object.pointer_mut(&pointer).map(Value::take)
+}
+
+fn sorted_tokens<'d, 'a>(driver: &'d CSIDriver<'a>) -> Vec<&'d CSIDriverTokenRequest<'a>> {
+    let requests = driver.spec.token_requests.iter();
+    let mut requests: Vec<_> = requests.map(|request| &request.0).collect();
+    requests.sort();
+    requests
+}
+
+fn decode_template(json: &str, workload: Workload) -> Result<Subject<'_>, String> {
+    let mut claims = List::default();
+    let (metadata, template) = match workload {
+        Workload::CronJob => split_cron_job(decode_new(json)?),
+        Workload::DaemonSet => {
+            let object: DaemonSet = decode_new(json)?;
+            (object.metadata, object.spec.into_object().template)
+        }
+        Workload::Deployment => {
+            let object: Deployment = decode_new(json)?;
+            (object.metadata, object.spec.into_object().template)
+        }
+        Workload::Job => {
+            let object: Job = decode_new(json)?;
+            (object.metadata, object.spec.into_object().template)
+        }
+        Workload::PodTemplate => {
+            let object: PodTemplate = decode_new(json)?;
+            (object.metadata, object.template)
+        }
+        Workload::ReplicaSet => {
+            let object: ReplicaSet = decode_new(json)?;
+            (object.metadata, object.spec.into_object().template)
+        }
+        Workload::ReplicationController => {
+            let object: ReplicationController = decode_new(json)?;
+            (object.metadata, object.spec.into_object().template)
+        }
+        Workload::StatefulSet => {
+            let object: StatefulSet = decode_new(json)?;
+            let spec = object.spec.into_object();
+            claims = spec.volume_claim_templates;
+            (object.metadata, spec.template)
+        }
+    };
+    let Object(template) =
+        *template.ok_or_else(|| required(&workload.template_path().join(".")))?;
+    let metadata = metadata.into_object();
+    Ok(Subject::Template {
+        workload,
+        metadata,
+        template,
+        claims,
+    })
+}
+
+fn split_cron_job(object: CronJob<'_>) -> (Nested<ObjectMeta<'_>>, Boxed<PodTemplateSpec<'_>>) {
+    let job_template = object.spec.into_object().job_template.into_object();
+    (object.metadata, job_template.spec.into_object().template)
+}
+
+impl<'a> Subject<'a> {
+    /// The metadata of the object.
+    pub fn metadata(&self) -> &ObjectMeta<'a> {
+        match self {
+            Self::Pod(pod) | Self::EphemeralContainers { new: pod, .. } => &pod.metadata,
+            Self::Template { metadata, .. } => metadata,
+            Self::TokenRequest(token_request) => &token_request.metadata,
+            Self::Secret { new, .. } => &new.metadata,
+            Self::CSIDriver(driver) => &driver.metadata,
+        }
+    }
+
+    /// The Pod that the request is about. Of ephemeral containers it is the existing one: the
+    /// client's may say anything.
+    fn pod(&self) -> Option<&Pod<'a>> {
+        match self {
+            Self::Pod(pod) => Some(pod),
+            Self::EphemeralContainers { new, old } => Some(old.as_ref().unwrap_or(new)),
+            _ => None,
+        }
+    }
+
+    /// The metadata of the Pod, or of the Pods to be, with whose annotations they take themselves
+    /// out.
+    pub fn pod_metadata(&self) -> Option<&ObjectMeta<'a>> {
+        match self {
+            Self::Template { template, .. } => Some(&template.metadata),
+            _ => self.pod().map(|pod| &*pod.metadata as &ObjectMeta),
+        }
+    }
+
+    /// The spec of the Pod, or of the Pods to be.
+    pub fn pod_spec(&self) -> Option<&PodSpec<'a>> {
+        let spec = match self {
+            Self::Template { template, .. } => template.spec.as_ref(),
+            _ => self.pod()?.spec.as_ref(),
+        };
+        spec.map(|spec| &spec.0)
+    }
+
+    /// The fields that lead to the Pod or the Pod template.
+    pub fn pod_path(&self) -> &'static [&'static str] {
+        match self {
+            Self::Template { workload, .. } => workload.template_path(),
+            _ => &[],
+        }
+    }
+
+    /// The service accounts that the request is about. An exemption has to hold for each of them: a
+    /// Secret can be turned from one account to another.
+    pub fn service_accounts(&self, request: &AdmissionRequest) -> Vec<String> {
+        match self {
+            Self::TokenRequest(_) => vec![request.name.to_string()],
+            Self::Secret { new, old } => {
+                let secrets = std::iter::once(new).chain(old);
+                secrets.map(Secret::service_account).collect()
+            }
+            _ => {
+                let spec = self.pod_spec().into_iter();
+                spec.map(|spec| spec.service_account_or_default().to_owned())
+                    .collect()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn each_subject_is_told_from_the_others() {
+        let template = |workload| Some(SubjectKind::Template(workload));
+        for (group, kind, sub_resource, operation, expected) in [
+            ("", "Pod", "", "CREATE", Some(SubjectKind::Pod)),
+            ("", "Pod", "", "UPDATE", None),
+            ("", "Pod", "", "DELETE", None),
+            (
+                "",
+                "Pod",
+                "ephemeralcontainers",
+                "UPDATE",
+                Some(SubjectKind::EphemeralContainers),
+            ),
+            ("", "Pod", "status", "UPDATE", None),
+            ("", "Pod", "exec", "CONNECT", None),
+            ("example.com", "Pod", "", "CREATE", None),
+            ("", "pod", "", "CREATE", None),
+            (
+                "apps",
+                "Deployment",
+                "",
+                "UPDATE",
+                template(Workload::Deployment),
+            ),
+            (
+                "apps",
+                "ReplicaSet",
+                "",
+                "CREATE",
+                template(Workload::ReplicaSet),
+            ),
+            (
+                "apps",
+                "StatefulSet",
+                "",
+                "CREATE",
+                template(Workload::StatefulSet),
+            ),
+            (
+                "apps",
+                "DaemonSet",
+                "",
+                "CREATE",
+                template(Workload::DaemonSet),
+            ),
+            (
+                "",
+                "ReplicationController",
+                "",
+                "CREATE",
+                template(Workload::ReplicationController),
+            ),
+            ("batch", "Job", "", "CREATE", template(Workload::Job)),
+            ("batch", "Job", "", "UPDATE", None),
+            (
+                "batch",
+                "CronJob",
+                "",
+                "CREATE",
+                template(Workload::CronJob),
+            ),
+            (
+                "batch",
+                "CronJob",
+                "",
+                "UPDATE",
+                template(Workload::CronJob),
+            ),
+            (
+                "",
+                "PodTemplate",
+                "",
+                "CREATE",
+                template(Workload::PodTemplate),
+            ),
+            ("apps", "Deployment", "status", "UPDATE", None),
+            ("apps", "Deployment", "", "DELETE", None),
+            ("autoscaling", "Scale", "scale", "UPDATE", None),
+            (
+                "authentication.k8s.io",
+                "TokenRequest",
+                "token",
+                "CREATE",
+                Some(SubjectKind::TokenRequest),
+            ),
+            ("", "Secret", "", "CREATE", Some(SubjectKind::Secret)),
+            ("", "Secret", "", "UPDATE", Some(SubjectKind::Secret)),
+            ("", "Secret", "", "DELETE", None),
+            (
+                "storage.k8s.io",
+                "CSIDriver",
+                "",
+                "UPDATE",
+                Some(SubjectKind::CSIDriver),
+            ),
+            ("", "ConfigMap", "", "CREATE", None),
+        ] {
+            let payload = json!({ "request": {
+                "kind": { "group": group, "version": "v1", "kind": kind },
+                "subResource": sub_resource, "operation": operation,
+            } });
+            let payload = payload.to_string();
+            let found = Payload::decode(&payload).unwrap().request.subject_kind();
+            assert_eq!(
+                found,
+                Ok(expected),
+                "{operation} {group} {kind} {sub_resource}"
+            );
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! The mode and the violations become the answer to policy-server, and a line in its log.
 
-use crate::message::warning;
+use crate::message::{fit_warning, join_violations, limit_warnings, shorten_line, shorten_value};
 use crate::patch::Patch;
-use crate::request::{AdmissionRequest, Subject};
+use crate::request::AdmissionRequest;
 use crate::rules::{Remedy, Violation};
 use crate::settings::Mode;
 use kubewarden_policy_sdk::logging::KubewardenDrain;
@@ -20,68 +20,87 @@ pub struct Response {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mutated_object: Option<Box<RawValue>>,
     /// For the API server's audit log: `opt-out`, the annotation with which the object took itself
-    /// out; `rules`, the names of the rules that are broken, `lookup` where one couldn't be evaluated;
-    /// `violations`, in full, one a line.
+    /// out; `rules`, the names of the rules that are broken, or `decode`, `lookup`, `not-judged` for
+    /// what couldn't be evaluated; `violations`, one a line; of a TokenRequest what was asked for.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub audit_annotations: BTreeMap<&'static str, String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
+/// How the violations of a request are answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Answering {
+    /// What the answer depends on.
+    pub mode: Mode,
+    /// A template is never mutated: what can be fixed is fixed in each of its Pods.
+    pub is_template: bool,
+    /// The mode in the settings, for an object that exists: each line says what that mode will do
+    /// about it when the object is created again.
+    pub audited_mode: Option<Mode>,
+}
+
 impl Response {
     pub fn accept() -> Self {
-        Self { accepted: true, ..Self::default() }
+        Self {
+            accepted: true,
+            ..Self::default()
+        }
     }
 
-    /// Rejects, in every mode, what can't be decoded.
-    pub fn decode_error(message: String) -> Self {
-        let annotations = [("rules", "decode".to_owned()), ("violations", message.clone())];
-        Self { message: Some(message), audit_annotations: annotations.into(), ..Self::default() }
+    /// What can't be decoded, and what comes without that which is needed: rejected, but for mode
+    /// `warn`.
+    pub fn decode_error(message: &str, mode: Mode) -> Self {
+        let message = shorten_line(message);
+        let accepted = mode == Mode::Warn;
+        Self {
+            accepted,
+            warnings: Vec::from_iter(accepted.then(|| fit_warning(&message))),
+            message: (!accepted).then(|| message.clone()),
+            audit_annotations: [("rules", "decode".to_owned()), ("violations", message)].into(),
+            ..Self::default()
+        }
     }
 
     /// What the mode makes of the violations, each with its rule's name; and the patches that are
     /// to be applied to the object.
     pub fn new(
-        mode: Mode,
-        subject: Subject,
+        answering: Answering,
         violations: Vec<(&'static str, Violation)>,
     ) -> (Self, Vec<Patch>) {
-        let accepted = !violations.iter().any(|(_, it)| is_rejected(&it.remedy, mode));
-        let mut response = Self { accepted, ..Self::default() };
-        let (mut rules, mut lines, mut patches) = (BTreeSet::new(), Vec::new(), Vec::new());
+        let is_rejected = |(_, violation): &(_, Violation)| answering.rejects(&violation.remedy);
+        let accepted = !violations.iter().any(is_rejected);
+        let mut report = Report::default();
         for (rule, violation) in violations {
-            let line = violation.to_string();
-            let warnings = match (mode, &violation.remedy) {
-                (_, Remedy::Notice) => &*violation.warnings,
-                (Mode::Mutate, _) if accepted => &*violation.warnings,
-                (Mode::Warn, _) if accepted => std::slice::from_ref(&line),
-                _ => &[],
-            };
-            response.warnings.extend(warnings.iter().map(|text| warning(text)));
-            let rule = if matches!(violation.remedy, Remedy::Error) { "lookup" } else { rule };
-            match (mode, violation.remedy) {
-                (_, Remedy::Notice) => continue,
-                // A template is never mutated: this is fixed in each of its Pods.
-                (Mode::Mutate, Remedy::Patch(_)) if subject == Subject::Template => continue,
-                (Mode::Mutate, Remedy::Patch(more)) if accepted => patches.extend(more),
-                _ => {}
-            }
-            rules.insert(rule);
-            lines.push(line);
+            report.add(rule, violation, answering);
         }
-        if !lines.is_empty() {
-            let violations = lines.join("\n");
+        if !accepted && answering.mode == Mode::Mutate {
+            // Nothing is mutated, so that there is nothing to warn about but what may break anyway.
+            report.warnings_of_changes.clear();
+            report.patches.clear();
+        }
+        let mut warnings = report.warnings_of_changes;
+        warnings.extend(report.warnings);
+        let mut response = Self {
+            accepted,
+            warnings: limit_warnings(&warnings),
+            ..Self::default()
+        };
+        if !report.lines.is_empty() {
+            let violations = join_violations(&report.lines);
             response.message = (!accepted).then(|| violations.clone());
-            let rules = rules.into_iter().collect::<Vec<_>>().join(",");
+            let rules = report.rules.into_iter().collect::<Vec<_>>().join(",");
             response.audit_annotations = [("rules", rules), ("violations", violations)].into();
         }
-        (response, patches)
+        (response, report.patches)
     }
 
     /// Writes a structured line into policy-server's log, unless the request is plainly accepted.
     /// A line that can't be written changes no answer.
     pub fn log(&self, request: &AdmissionRequest) {
-        let Some(violations) = self.audit_annotations.get("violations") else { return };
+        let Some(violations) = self.audit_annotations.get("violations") else {
+            return;
+        };
         let policy = o!("policy" => env!("CARGO_PKG_NAME"));
         let logger = Logger::root(KubewardenDrain::default().ignore_res(), policy);
         let message = match (self.accepted, &self.mutated_object) {
@@ -91,18 +110,81 @@ impl Response {
         };
         info!(
             logger, "{}", message;
-            "kind" => &*request.kind.kind, "operation" => &*request.operation,
-            "namespace" => &*request.namespace, "name" => &*request.name,
+            "kind" => shorten_value(&request.kind.kind),
+            "operation" => shorten_value(&request.operation),
+            "namespace" => shorten_value(&request.namespace),
+            "name" => shorten_value(&request.name),
             "violations" => &**violations,
         );
     }
 }
 
-fn is_rejected(remedy: &Remedy, mode: Mode) -> bool {
-    match remedy {
-        Remedy::Error => true,
-        Remedy::Notice => false,
-        Remedy::Reject => mode != Mode::Warn,
-        Remedy::Patch(_) | Remedy::Warn => mode == Mode::Reject,
+impl Answering {
+    fn rejects(self, remedy: &Remedy) -> bool {
+        match remedy {
+            Remedy::Notice { .. } => false,
+            Remedy::Reject | Remedy::Undecided { .. } => self.mode != Mode::Warn,
+            Remedy::Patch { .. } | Remedy::Leave { .. } => self.mode == Mode::Reject,
+        }
     }
+}
+
+/// What is said and done about all violations.
+#[derive(Default)]
+struct Report {
+    rules: BTreeSet<&'static str>,
+    lines: Vec<String>,
+    warnings: Vec<String>,
+    /// What mode `mutate` says of that which it changes or leaves.
+    warnings_of_changes: Vec<String>,
+    patches: Vec<Patch>,
+}
+
+impl Report {
+    fn add(&mut self, rule: &'static str, violation: Violation, answering: Answering) {
+        let mut line = violation.to_string();
+        if let Some(mode) = answering.audited_mode {
+            line.push_str(&foretell(&violation.remedy, mode));
+        }
+        let mutates = answering.mode == Mode::Mutate;
+        let reported_as = match violation.remedy {
+            Remedy::Undecided { why } => why,
+            _ => rule,
+        };
+        match violation.remedy {
+            Remedy::Notice { warnings } => {
+                self.warnings.extend(warnings);
+                return;
+            }
+            Remedy::Patch { patches, warnings } if mutates => {
+                self.warnings_of_changes.extend(warnings);
+                if answering.is_template {
+                    return;
+                }
+                self.patches.extend(patches);
+            }
+            Remedy::Leave { warnings, .. } if mutates => self.warnings_of_changes.extend(warnings),
+            _ => {}
+        }
+        if answering.mode == Mode::Warn {
+            self.warnings.push(line.clone());
+        }
+        self.lines.push(line);
+        self.rules.insert(reported_as);
+    }
+}
+
+/// What will happen when an object that exists is created again. A mode `warn` stands for what comes
+/// after it, `mutate`.
+fn foretell(remedy: &Remedy, mode: Mode) -> String {
+    if mode == Mode::Reject {
+        return " [created again, in mode reject: rejected]".to_owned();
+    }
+    let outcome = match remedy {
+        Remedy::Patch { .. } => "fixed".to_owned(),
+        Remedy::Leave { reasons, .. } => format!("left alone, since {}", reasons.join("; ")),
+        Remedy::Notice { .. } => return String::new(),
+        Remedy::Reject | Remedy::Undecided { .. } => "rejected".to_owned(),
+    };
+    format!(" [created again, in mode mutate: {outcome}]")
 }

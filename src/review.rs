@@ -3,51 +3,68 @@
 
 use crate::decode::Object;
 use crate::field_path::FieldPath;
-use crate::mount::TOKEN_FOLDER;
-use crate::objects::{Container, Files, KubernetesObject, ServiceAccountToken, Spec};
-use crate::objects::{Volume, VolumeMount};
-use crate::request::{AdmissionRequest, Subject};
+use crate::kubelet::mounts::{
+    ContainerFacts, Mount, Mounts, TOKEN_FOLDER, TokenPlaces, mounts_never_updated,
+};
+use crate::objects::{
+    CSIDriver, KeyToPath, PersistentVolumeClaim, PodSpec, SecretProjection, SecretVolumeSource,
+    ServiceAccountTokenProjection, TokenRequest, Volume, VolumeMount,
+};
+use crate::request::{AdmissionRequest, Subject, required};
+use crate::settings::EXTENDED_LIFETIME;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The one lifetime, in seconds, that the API server extends: what its own token volume asks for
-/// (`pkg/serviceaccount/claims.go`, `WarnOnlyBoundTokenExpirationPeriod`).
-pub const EXTENDED_LIFETIME: i64 = 3607;
-
-/// What the name of that volume begins with.
-const INJECTED_VOLUME: &str = "kube-api-access-";
+/// What the name of the volume begins with that the API server injects.
+pub const INJECTED_VOLUME: &str = "kube-api-access-";
 
 pub struct Review<'r> {
-    pub subject: Subject,
+    pub subject: &'r Subject<'r>,
+    pub request: &'r AdmissionRequest<'r>,
     /// The service account that the request is about; empty for none.
     pub service_account: &'r str,
-    pub secret_type: &'r str,
     /// The Pod, or the template; `None` when only some containers of a Pod count.
     pub pod: Option<PodReview<'r>>,
+    pub ephemeral: Option<EphemeralReview<'r>>,
     pub tokens: Vec<RequestedToken<'r>>,
-    pub secrets: Vec<SecretRef<'r>>,
+    pub secrets: Vec<SecretReference<'r>>,
 }
 
 pub struct PodReview<'r> {
-    pub spec: &'r Spec<'r>,
+    pub spec: &'r PodSpec<'r>,
     pub path: FieldPath,
-    /// The mounts of containers of all kinds, by the name of their volume.
-    pub mounts: BTreeMap<&'r str, Vec<Mount<'r>>>,
-    /// The name of a claim of a StatefulSet, which adds a volume to each of its Pods.
-    pub claim: Option<&'r str>,
+    pub containers: Vec<ContainerFacts<'r>>,
+    pub mounts: Mounts<'r>,
+    /// The claims of a StatefulSet, each of which adds a volume to each of its Pods.
+    pub claims: &'r [Object<PersistentVolumeClaim<'r>>],
+    /// True for what isn't a Pod yet.
+    pub is_template: bool,
     /// True for a template whose Pods get a token injected, unless the account says otherwise.
     pub injects_token: bool,
 }
 
-pub struct Mount<'r> {
-    pub path: FieldPath,
-    pub as_written: &'r VolumeMount<'r>,
-    pub container: &'r Container<'r>,
+/// New ephemeral containers in a Pod.
+pub struct EphemeralReview<'r> {
+    /// The Pod as it is.
+    pub pod: &'r PodSpec<'r>,
+    pub containers: Vec<ContainerFacts<'r>>,
 }
 
-#[derive(Default)]
+/// Where a token is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenSource<'r> {
+    /// A volume with this name.
+    Volume(&'r str),
+    /// The volume that the API server will inject into the Pods of a template.
+    Injected,
+    TokenRequest,
+    CSIDriver,
+}
+
+#[derive(Debug)]
 pub struct RequestedToken<'r> {
-    /// Where it is asked for: the object with `expirationSeconds`.
+    /// The object with `expirationSeconds`.
     pub path: FieldPath,
+    pub source: TokenSource<'r>,
     /// Whom the token is for; the API server when there is none.
     pub audiences: Vec<&'r str>,
     /// Seconds; `None` for the API server's default of 3600.
@@ -55,172 +72,374 @@ pub struct RequestedToken<'r> {
     /// True for a token that ends with a Pod. Only such a token is extended
     /// (`pkg/registry/core/serviceaccount/storage/token.go`, `Create`).
     pub is_bound_to_pod: bool,
-    /// An author's or a client's, not the API server's or a kubelet's (`pkg/auth/nodeidentifier`).
+    /// True for what an author or a client wrote, not the API server or a kubelet.
     pub is_authored: bool,
-    /// The volume in which it is a file; none in a template: the API server will inject the token.
-    pub volume: Option<&'r str>,
 }
 
-pub struct SecretRef<'r> {
+/// What a reference does with a Secret.
+#[derive(Clone, Copy)]
+pub enum SecretUse<'r> {
+    Volume(&'r Volume<'r>, &'r SecretVolumeSource<'r>),
+    Projection(&'r SecretProjection<'r>),
+    /// One key as a variable, or all of them.
+    Environment {
+        key: Option<&'r str>,
+    },
+}
+
+impl SecretUse<'_> {
+    /// True when the key with which Kubernetes keeps a token is shown.
+    pub fn shows_token_key(self) -> bool {
+        let items = match self {
+            Self::Volume(_, source) => &source.items,
+            Self::Projection(source) => &source.items,
+            Self::Environment { key } => return key.is_none_or(|key| key == "token"),
+        };
+        items.is_empty() || items.iter().any(|item| &*item.key == "token")
+    }
+}
+
+pub struct SecretReference<'r> {
     pub path: FieldPath,
     pub name: &'r str,
-    /// The volume in which its keys are files, and which of them; `None` for the environment.
-    pub files: Option<(&'r Volume<'r>, &'r Files<'r>)>,
+    pub used: SecretUse<'r>,
+    /// True when a container sees a file of the Secret where clients look for a token.
+    pub is_seen_as_token: bool,
+    /// True when a container would never see a renewed token in its place.
+    pub is_never_updated: bool,
 }
 
 impl<'r> Review<'r> {
-    /// Lists what there is to see; or the path of a field without which there is nothing.
+    /// Lists what there is to see; or says which field is missing without which there is nothing.
     pub fn new(
-        subject: Subject,
+        subject: &'r Subject<'r>,
         request: &'r AdmissionRequest<'r>,
-        old_pod: Option<&KubernetesObject>,
         service_account: &'r str,
     ) -> Result<Self, String> {
-        let object = request.object.as_ref().ok_or("object")?;
-        let secret_type = &*object.secret_type;
-        let (pod, tokens, secrets) = (None, Vec::new(), Vec::new());
-        let mut review = Self { subject, service_account, secret_type, pod, tokens, secrets };
-        let path = FieldPath::new(request.pod_path());
-        let spec_path = path.child("spec");
+        let mut review = Self {
+            subject,
+            request,
+            service_account,
+            pod: None,
+            ephemeral: None,
+            tokens: Vec::new(),
+            secrets: Vec::new(),
+        };
+        let spec_path = FieldPath::new(subject.pod_path()).child("spec");
+        let missing_spec = || required(&spec_path.to_string());
         match subject {
-            Subject::Secret => {}
-            Subject::CsiDriver => {
-                let tokens = object.spec.iter().flat_map(|spec| spec.token_requests.iter());
-                for (i, token) in tokens.enumerate() {
-                    let path = spec_path.element("tokenRequests", i);
-                    review.tokens.push(projected_token(token, path, None));
-                }
+            Subject::Secret { .. } => {}
+            Subject::CSIDriver(driver) => review.add_csi_driver(driver, &spec_path),
+            Subject::TokenRequest(token_request) => {
+                review
+                    .add_token_request(token_request)
+                    .ok_or_else(missing_spec)?;
             }
-            Subject::TokenRequest => {
-                let spec = object.spec.as_ref().ok_or_else(|| spec_path.to_string())?;
-                review.tokens.push(RequestedToken {
-                    path: spec_path,
-                    audiences: spec.audiences.iter().map(|audience| &**audience).collect(),
-                    expiration_seconds: spec.expiration_seconds,
-                    is_bound_to_pod: &*spec.bound_object_ref.kind == "Pod",
-                    is_authored: !request.user_info.username.starts_with("system:node:"),
-                    ..RequestedToken::default()
-                });
+            Subject::Pod(_) => {
+                let spec = subject.pod_spec().ok_or_else(missing_spec)?;
+                review.add_pod(spec, spec_path, &[], false);
             }
-            Subject::Pod | Subject::Template | Subject::EphemeralContainers => {
-                let pod = request.pod().ok_or_else(|| path.to_string())?;
-                let spec = pod.spec.as_ref().ok_or_else(|| spec_path.to_string())?;
-                if subject == Subject::EphemeralContainers {
-                    let old = old_pod.and_then(|pod| Some(&pod.spec.as_ref()?.0));
-                    review.add_new_containers(spec, &spec_path, old);
-                } else {
-                    review.add_pod(spec, spec_path, object);
-                }
+            Subject::Template { claims, .. } => {
+                let spec = subject.pod_spec().ok_or_else(missing_spec)?;
+                review.add_pod(spec, spec_path, claims, true);
+            }
+            Subject::EphemeralContainers { new, old } => {
+                let new = &new.spec.as_ref().ok_or_else(missing_spec)?.0;
+                let old = old.as_ref().and_then(|old| old.spec.as_ref());
+                review.add_ephemeral_containers(new, old.map(|old| &old.0), &spec_path);
             }
         }
         Ok(review)
     }
 
-    fn add_pod(&mut self, spec: &'r Spec<'r>, path: FieldPath, object: &'r KubernetesObject<'r>) {
-        for (i, volume) in spec.volumes.iter().enumerate() {
-            self.add_volume(volume, &path.element("volumes", i));
-        }
-        let mut mounts: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for (list, containers) in spec.container_lists() {
-            for (i, container) in containers.iter().enumerate() {
-                let path = path.element(list, i);
-                self.add_environment(container, &path);
-                for (j, as_written) in container.volume_mounts.iter().enumerate() {
-                    let path = path.element("volumeMounts", j);
-                    let mounts = mounts.entry(&*as_written.name).or_default();
-                    mounts.push(Mount { path, as_written, container });
-                }
-            }
-        }
-        // The API server mounts its token where no volume is mounted yet
-        // (`plugin/pkg/admission/serviceaccount`, `mountServiceAccountToken`), and takes a volume
-        // with such a name for its own.
-        let is_token = |mount: &Object<VolumeMount>| &*mount.mount_path == TOKEN_FOLDER;
-        let mut containers = spec.containers.iter().chain(&*spec.init_containers);
-        let injects_token = self.subject == Subject::Template
-            && spec.automount_service_account_token != Some(false)
-            && containers.any(|it| !it.volume_mounts.iter().any(is_token));
-        if injects_token && !spec.volumes.iter().any(|it| it.name.starts_with(INJECTED_VOLUME)) {
+    fn add_csi_driver(&mut self, driver: &'r CSIDriver<'r>, spec_path: &FieldPath) {
+        for (i, token) in driver.spec.token_requests.iter().enumerate() {
             self.tokens.push(RequestedToken {
-                path: path.child("automountServiceAccountToken"),
-                expiration_seconds: Some(EXTENDED_LIFETIME),
+                path: spec_path.element("tokenRequests", i),
+                source: TokenSource::CSIDriver,
+                audiences: named_audience(&token.audience),
+                expiration_seconds: token.expiration_seconds,
+                // The kubelet asks for it as for a token in a volume
+                // (`pkg/volume/csi/csi_plugin.go`, `podServiceAccountTokenAttrs`).
                 is_bound_to_pod: true,
-                ..RequestedToken::default()
+                is_authored: true,
             });
         }
-        let claims = object.spec.iter().flat_map(|spec| &*spec.volume_claim_templates);
-        let claim = claims.map(|claim| &*claim.metadata.name).next();
-        self.pod = Some(PodReview { spec, path, mounts, claim, injects_token });
     }
 
-    fn add_volume(&mut self, volume: &'r Volume<'r>, path: &FieldPath) {
-        if let Some(files) = &volume.secret {
-            let (path, name) = (path.child("secret").child("secretName"), &*files.secret_name);
-            self.secrets.push(SecretRef { path, name, files: Some((volume, files)) });
+    fn add_token_request(&mut self, token_request: &'r TokenRequest<'r>) -> Option<()> {
+        let spec = token_request.spec.as_ref()?;
+        let is_node = self.request.user_info.is_node();
+        let mut audiences: Vec<_> = spec.audiences.iter().map(|audience| &**audience).collect();
+        // A node may name one audience at most (`plugin/pkg/admission/noderestriction`): more of them
+        // are the API server's own, which it wrote into an empty list
+        // (`pkg/registry/core/serviceaccount/storage/token.go`, `Create`).
+        if is_node && audiences.len() > 1 {
+            audiences.clear();
         }
-        for (i, source) in volume.projected.sources.iter().enumerate() {
-            let path = || path.child("projected").element("sources", i);
+        self.tokens.push(RequestedToken {
+            path: FieldPath::new(&["spec"]),
+            source: TokenSource::TokenRequest,
+            audiences,
+            expiration_seconds: spec.expiration_seconds,
+            is_bound_to_pod: &*spec.bound_object_ref.kind == "Pod",
+            is_authored: !is_node,
+        });
+        Some(())
+    }
+
+    fn add_pod(
+        &mut self,
+        spec: &'r PodSpec<'r>,
+        path: FieldPath,
+        claims: &'r [Object<PersistentVolumeClaim<'r>>],
+        is_template: bool,
+    ) {
+        let containers = ContainerFacts::of_all(spec);
+        let mounts = Mounts::new(&containers);
+        for (i, volume) in spec.volumes.iter().enumerate() {
+            self.add_tokens_of_volume(volume, &path.element("volumes", i));
+        }
+        let mut views = SecretViews::new(&spec.volumes);
+        for (i, volume) in spec.volumes.iter().enumerate() {
+            self.add_secrets_of_volume(volume, &path.element("volumes", i), &mut views, &mounts);
+        }
+        for container in &containers {
+            self.add_environment(container, &container.path(&path));
+        }
+        let injects_token = is_template && gets_token_injected(spec);
+        if injects_token {
+            self.tokens.push(RequestedToken {
+                path: path.child("automountServiceAccountToken"),
+                source: TokenSource::Injected,
+                audiences: Vec::new(),
+                expiration_seconds: Some(EXTENDED_LIFETIME),
+                is_bound_to_pod: true,
+                is_authored: false,
+            });
+        }
+        self.pod = Some(PodReview {
+            spec,
+            path,
+            containers,
+            mounts,
+            claims,
+            is_template,
+            injects_token,
+        });
+    }
+
+    fn add_tokens_of_volume(&mut self, volume: &'r Volume<'r>, path: &FieldPath) {
+        let Some(projected) = &volume.projected else {
+            return;
+        };
+        for (i, source) in projected.sources.iter().enumerate() {
             if let Some(token) = &source.service_account_token {
-                let path = path().child("serviceAccountToken");
-                self.tokens.push(projected_token(token, path, Some(&volume.name)));
-            }
-            if let Some(files) = &source.secret {
-                let (path, name) = (path().child("secret").child("name"), &*files.name);
-                self.secrets.push(SecretRef { path, name, files: Some((volume, files)) });
+                let path = path.child("projected").element("sources", i);
+                self.tokens.push(RequestedToken {
+                    path: path.child("serviceAccountToken"),
+                    source: TokenSource::Volume(&volume.name),
+                    audiences: named_audience(&token.audience),
+                    expiration_seconds: token.expiration_seconds,
+                    is_bound_to_pod: true,
+                    is_authored: !is_injected(volume, token),
+                });
             }
         }
     }
 
-    fn add_environment(&mut self, container: &'r Container<'r>, path: &FieldPath) {
-        for (i, variable) in container.env.iter().enumerate() {
-            let Some(from) = &variable.value_from else { continue };
-            let Some(secret) = &from.secret_key_ref else { continue };
-            let path = path.element("env", i).child("valueFrom").child("secretKeyRef");
-            let (path, name) = (path.child("name"), &*secret.name);
-            self.secrets.push(SecretRef { path, name, files: None });
+    fn add_secrets_of_volume(
+        &mut self,
+        volume: &'r Volume<'r>,
+        path: &FieldPath,
+        views: &mut SecretViews<'r>,
+        mounts: &Mounts<'r>,
+    ) {
+        if let Some(source) = &volume.secret {
+            let path = path.child("secret").child("secretName");
+            let used = SecretUse::Volume(volume, source);
+            let view = views.of(volume, mounts);
+            self.secrets
+                .push(view.reference(path, &source.secret_name, used, &source.items));
         }
-        for (i, source) in container.env_from.iter().enumerate() {
-            let Some(secret) = &source.secret_ref else { continue };
-            let path = path.element("envFrom", i).child("secretRef").child("name");
-            self.secrets.push(SecretRef { path, name: &secret.name, files: None });
+        let projected = volume.projected.iter();
+        let sources = projected.flat_map(|projected| projected.sources.iter());
+        for (i, source) in sources.enumerate() {
+            let Some(source) = &source.secret else {
+                continue;
+            };
+            let path = path.child("projected").element("sources", i);
+            let path = path.child("secret").child("name");
+            let used = SecretUse::Projection(source);
+            let view = views.of(volume, mounts);
+            self.secrets
+                .push(view.reference(path, &source.name, used, &source.items));
         }
     }
 
-    /// Only containers that the Pod doesn't have yet count: the others can't change any more.
-    fn add_new_containers(&mut self, spec: &'r Spec<'r>, path: &FieldPath, old: Option<&Spec>) {
-        let old = old.into_iter().flat_map(|spec| spec.ephemeral_containers.iter());
-        let mut old_names = BTreeSet::new();
-        old_names.extend(old.map(|container| &*container.name));
-        for (i, container) in spec.ephemeral_containers.iter().enumerate() {
-            if !old_names.contains(&*container.name) {
-                self.add_environment(container, &path.element("ephemeralContainers", i));
+    fn add_environment(&mut self, container: &ContainerFacts<'r>, path: &FieldPath) {
+        for (i, variable) in container.container.env.iter().enumerate() {
+            let source = variable.value_from.as_ref();
+            let Some(secret) = source.and_then(|source| source.secret_key_ref.as_ref()) else {
+                continue;
+            };
+            let path = path
+                .element("env", i)
+                .child("valueFrom")
+                .child("secretKeyRef");
+            let key = Some(&*secret.key);
+            self.add_environment_secret(path.child("name"), &secret.name, key);
+        }
+        for (i, source) in container.container.env_from.iter().enumerate() {
+            if let Some(secret) = &source.secret_ref {
+                let path = path.element("envFrom", i).child("secretRef");
+                self.add_environment_secret(path.child("name"), &secret.name, None);
             }
         }
+    }
+
+    fn add_environment_secret(&mut self, path: FieldPath, name: &'r str, key: Option<&'r str>) {
+        self.secrets.push(SecretReference {
+            path,
+            name,
+            used: SecretUse::Environment { key },
+            is_seen_as_token: false,
+            is_never_updated: false,
+        });
+    }
+
+    /// Only containers that the Pod doesn't have yet count: the others can't change any more. They
+    /// may be the first to mount a volume of the Pod.
+    fn add_ephemeral_containers(
+        &mut self,
+        new: &'r PodSpec<'r>,
+        old: Option<&'r PodSpec<'r>>,
+        path: &FieldPath,
+    ) {
+        let pod = old.unwrap_or(new);
+        let before = old
+            .into_iter()
+            .flat_map(|old| old.ephemeral_containers.iter());
+        let names_before: BTreeSet<_> = before.map(|container| &*container.name).collect();
+        let mut containers = Vec::new();
+        for (i, container) in new.ephemeral_containers.iter().enumerate() {
+            if !names_before.contains(&*container.name) {
+                let list = "ephemeralContainers";
+                containers.push(ContainerFacts::new(pod, list, i, container));
+            }
+        }
+        for container in &containers {
+            self.add_environment(container, &container.path(path));
+        }
+        let mounts = Mounts::new(&containers);
+        let mut views = SecretViews::new(&pod.volumes);
+        for volume in pod.volumes.iter() {
+            let Some(mount) = mounts.of(&volume.name).first() else {
+                continue;
+            };
+            let first = self.secrets.len();
+            self.add_secrets_of_volume(volume, path, &mut views, &mounts);
+            // The volume can't change; the mount is what the client wrote.
+            for secret in &mut self.secrets[first..] {
+                secret.path = mount.path(path);
+            }
+        }
+        self.ephemeral = Some(EphemeralReview { pod, containers });
     }
 }
 
 impl<'r> PodReview<'r> {
+    /// The mounts of a volume.
     pub fn mounts_of(&self, volume: &str) -> &[Mount<'r>] {
-        self.mounts.get(volume).map_or(&[], Vec::as_slice)
+        self.mounts.of(volume)
     }
 }
 
-/// A token in a volume; or one for a CSI driver, for which the kubelet asks in the same way
-/// (`pkg/volume/csi/csi_plugin.go`, `podServiceAccountTokenAttrs`).
-fn projected_token<'r>(
-    token: &'r ServiceAccountToken<'r>,
-    path: FieldPath,
-    volume: Option<&'r str>,
-) -> RequestedToken<'r> {
-    let is_injected = volume.is_some_and(|name| name.starts_with(INJECTED_VOLUME))
-        && token.expiration_seconds == Some(EXTENDED_LIFETIME)
-        && token.audience.is_empty();
-    RequestedToken {
-        path,
-        audiences: [&*token.audience].into_iter().filter(|it| !it.is_empty()).collect(),
-        expiration_seconds: token.expiration_seconds,
-        is_bound_to_pod: true,
-        is_authored: !is_injected,
-        volume,
+/// What containers see of the Secrets in volumes, found once for each name of a volume.
+struct SecretViews<'r> {
+    /// The files that hold the token, if the Secret is one of a token.
+    token_files: BTreeMap<&'r str, Vec<&'r str>>,
+    views: BTreeMap<&'r str, SecretView>,
+}
+
+#[derive(Default)]
+struct SecretView {
+    places: TokenPlaces,
+    is_never_updated: bool,
+}
+
+impl<'r> SecretViews<'r> {
+    fn new(volumes: &'r [Object<Volume<'r>>]) -> Self {
+        let mut token_files: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for volume in volumes {
+            let Some(secret) = &volume.secret else {
+                continue;
+            };
+            let files = token_files.entry(&*volume.name).or_default();
+            if secret.items.is_empty() {
+                files.push("token");
+            }
+            let tokens = secret.items.iter().filter(|item| &*item.key == "token");
+            files.extend(tokens.map(|item| &*item.path));
+        }
+        Self {
+            token_files,
+            views: BTreeMap::new(),
+        }
     }
+
+    fn of(&mut self, volume: &'r Volume<'r>, mounts: &Mounts) -> &SecretView {
+        let name = &*volume.name;
+        self.views.entry(name).or_insert_with(|| {
+            let mounts = mounts.of(name);
+            let files = self.token_files.get(name).map_or(&[][..], Vec::as_slice);
+            SecretView {
+                places: TokenPlaces::new(mounts),
+                is_never_updated: !mounts_never_updated(mounts, files).is_empty(),
+            }
+        })
+    }
+}
+
+impl SecretView {
+    fn reference<'r>(
+        &self,
+        path: FieldPath,
+        name: &'r str,
+        used: SecretUse<'r>,
+        items: &[Object<KeyToPath>],
+    ) -> SecretReference<'r> {
+        SecretReference {
+            path,
+            name,
+            used,
+            is_seen_as_token: self.places.show_token(items),
+            is_never_updated: self.is_never_updated,
+        }
+    }
+}
+
+fn named_audience(audience: &str) -> Vec<&str> {
+    let audience = Some(audience).filter(|audience| !audience.is_empty());
+    Vec::from_iter(audience)
+}
+
+/// True for the token that the API server asks for in a Pod
+/// (`plugin/pkg/admission/serviceaccount`, `TokenVolumeSource`).
+fn is_injected(volume: &Volume, token: &ServiceAccountTokenProjection) -> bool {
+    volume.name.starts_with(INJECTED_VOLUME)
+        && token.expiration_seconds == Some(EXTENDED_LIFETIME)
+        && token.audience.is_empty()
+}
+
+/// True for a template whose Pods get the API server's token, unless their account says otherwise:
+/// it mounts its own volume where no volume is mounted yet, and takes one with such a name for its
+/// own (`plugin/pkg/admission/serviceaccount`, `mountServiceAccountToken`).
+fn gets_token_injected(spec: &PodSpec) -> bool {
+    let is_at_token = |mount: &Object<VolumeMount>| &*mount.mount_path == TOKEN_FOLDER;
+    let mut containers = spec.containers.iter().chain(&*spec.init_containers);
+    let mut volumes = spec.volumes.iter();
+    spec.automount_service_account_token != Some(false)
+        && containers.any(|container| !container.volume_mounts.iter().any(is_at_token))
+        && !volumes.any(|volume| volume.name.starts_with(INJECTED_VOLUME))
 }

@@ -4,26 +4,38 @@
 #![allow(missing_docs, reason = "the README explains every setting")]
 
 use crate::decode::Object;
-use crate::review::EXTENDED_LIFETIME;
 use derive_more::Display;
 use kubewarden_policy_sdk::settings::Validatable;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use smart_default::SmartDefault;
-use std::{collections::BTreeSet, fmt};
+use std::collections::BTreeSet;
 use wildmatch::WildMatchPattern;
+
+/// The one lifetime, in seconds, that the API server extends: what its own token volume asks for
+/// (`pkg/serviceaccount/claims.go`, `WarnOnlyBoundTokenExpirationPeriod`).
+pub const EXTENDED_LIFETIME: i64 = 3607;
+
+/// The lifetimes, in seconds, that the API server takes for a token
+/// (`pkg/apis/authentication/validation` and `pkg/apis/core/validation`).
+const LIFETIMES: std::ops::RangeInclusive<i64> = 600..=1 << 32;
 
 /// The groups that the API server takes (`staging/src/k8s.io/apimachinery/pkg/util/validation`,
 /// `IsValidGroupID`).
-const GROUPS: Object<GroupRange> = Object(GroupRange { min: 0, max: i32::MAX as i64 });
+const GROUPS: Object<GroupRange> = Object(GroupRange {
+    min: 0,
+    max: i32::MAX as i64,
+});
 
-/// What the API server's audience looks like where operators don't choose one, and the two that
-/// are most common.
-const USUAL_AUDIENCES: [&str; 2] = ["https://kubernetes.default.svc*", "kubernetes.default.svc*"];
-const COMMON_AUDIENCES: [&str; 2] =
-    ["https://kubernetes.default.svc", "https://kubernetes.default.svc.cluster.local"];
+/// How the API server's audience begins where operators don't choose one, and the two that are most
+/// common.
+const USUAL_PREFIXES: [&str; 2] = ["https://kubernetes.default.svc", "kubernetes.default.svc"];
+const COMMON_AUDIENCES: [&str; 2] = [
+    "https://kubernetes.default.svc",
+    "https://kubernetes.default.svc.cluster.local",
+];
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, SmartDefault)]
+#[derive(Debug, Clone, PartialEq, Deserialize, SmartDefault)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Settings {
     pub mode: Mode,
@@ -31,12 +43,13 @@ pub struct Settings {
     pub max_expiration_seconds: i64,
     pub audiences: Vec<Object<AudienceMaximum>>,
     /// `None` for any.
-    pub allowed_audiences: Option<Vec<String>>,
+    pub allowed_audiences: Option<Vec<Pattern>>,
     pub api_server: Object<ApiServer>,
     pub legacy_tokens: Object<LegacyTokens>,
     pub fs_group: Object<FsGroup>,
-    pub exempt_namespaces: Vec<String>,
-    pub exempt_service_accounts: Vec<String>,
+    pub automount: Object<Automount>,
+    pub exempt_namespaces: Vec<Pattern>,
+    pub exempt_service_accounts: Vec<AccountPattern>,
     pub opt_out_annotation: Option<String>,
     pub overrides: Vec<Object<Override>>,
 }
@@ -50,20 +63,82 @@ pub enum Mode {
     Warn,
 }
 
+/// Text in which `*` stands for any number of characters.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(from = "String")]
+pub struct Pattern {
+    text: String,
+    compiled: WildMatchPattern<'*', '\0'>,
+}
+
+impl From<String> for Pattern {
+    fn from(text: String) -> Self {
+        let compiled = WildMatchPattern::new(&text);
+        Self { text, compiled }
+    }
+}
+
+impl Pattern {
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// True when the whole text matches.
+    pub fn matches(&self, text: &str) -> bool {
+        self.compiled.matches(text)
+    }
+}
+
+/// Patterns of a namespace and of a service account in it, written as `namespace/name`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(from = "String")]
+pub struct AccountPattern {
+    text: String,
+    /// `None` for text of another form, which the settings' validation reports.
+    parts: Option<(Pattern, Pattern)>,
+}
+
+impl From<String> for AccountPattern {
+    fn from(text: String) -> Self {
+        let parts: Vec<_> = text
+            .split('/')
+            .map(|part| Pattern::from(part.to_owned()))
+            .collect();
+        let parts = <[Pattern; 2]>::try_from(parts).ok();
+        let parts = parts.filter(|parts| parts.iter().all(|part| !part.text.is_empty()));
+        Self {
+            text,
+            parts: parts.map(Into::into),
+        }
+    }
+}
+
+impl AccountPattern {
+    fn matches(&self, namespace: &str, account: &str) -> bool {
+        let parts = self.parts.as_ref();
+        parts.is_some_and(|(namespaces, accounts)| {
+            !namespace.is_empty()
+                && !account.is_empty()
+                && namespaces.matches(namespace)
+                && accounts.matches(account)
+        })
+    }
+}
+
 /// A maximum, in seconds, for the audiences that match a pattern. The first match wins.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AudienceMaximum {
-    pub audience: String,
+    pub audience: Pattern,
     pub max_expiration_seconds: i64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, SmartDefault)]
+#[derive(Debug, Clone, PartialEq, Deserialize, SmartDefault)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ApiServer {
     #[default = true]
     pub extends_tokens: bool,
-    pub audiences: Vec<String>,
+    pub audiences: Vec<Pattern>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -134,11 +209,29 @@ pub struct GroupRange {
     pub max: i64,
 }
 
-/// Other settings for the namespaces that match one of the patterns. The first match wins.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// What to do about an API token that nobody asked for.
+#[derive(Debug, Clone, PartialEq, Deserialize, SmartDefault)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Automount {
+    pub rule: AutomountRule,
+    #[default(vec![AccountPattern::from("*/default".to_owned())])]
+    pub service_accounts: Vec<AccountPattern>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum AutomountRule {
+    #[default]
+    Allow,
+    Warn,
+    Reject,
+}
+
+/// Other settings for the namespaces that match one of the patterns. For each of them the first
+/// match that has it wins.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Override {
-    pub namespaces: Vec<String>,
+    pub namespaces: Vec<Pattern>,
     pub mode: Option<Mode>,
     pub max_expiration_seconds: Option<i64>,
 }
@@ -146,11 +239,29 @@ pub struct Override {
 impl FsGroup {
     /// The allowed groups, of which there is at least one.
     pub fn allowed(&self) -> &[Object<GroupRange>] {
-        if self.ranges.is_empty() { &[GROUPS] } else { &self.ranges }
+        if self.ranges.is_empty() {
+            &[GROUPS]
+        } else {
+            &self.ranges
+        }
     }
 
     pub fn allows(&self, group: i64) -> bool {
-        self.allowed().iter().any(|range| (range.min..=range.max).contains(&group))
+        self.allowed()
+            .iter()
+            .any(|range| (range.min..=range.max).contains(&group))
+    }
+
+    /// The highest allowed group that is no higher than this one, and not root's.
+    pub fn highest_allowed(&self, limit: i64) -> Option<i64> {
+        let in_range = |range: &GroupRange| {
+            let group = range.max.min(limit);
+            (group >= range.min && group > 0).then_some(group)
+        };
+        self.allowed()
+            .iter()
+            .filter_map(|range| in_range(range))
+            .max()
     }
 }
 
@@ -158,7 +269,21 @@ impl ApiServer {
     /// True for an audience that the API server itself is known to accept: none, or one that the
     /// operator named.
     pub fn is_own(&self, audience: &str) -> bool {
-        audience.is_empty() || any(&self.audiences, audience)
+        audience.is_empty() || any_matches(&self.audiences, audience)
+    }
+
+    /// The same; and, where the operator named none, true for what it is called nearly everywhere.
+    pub fn is_presumably_own(&self, audience: &str) -> bool {
+        self.is_own(audience) || (self.audiences.is_empty() && looks_like_api_server(audience))
+    }
+}
+
+impl Automount {
+    /// True for an account whose Pods have to say that they want a token.
+    pub fn concerns(&self, namespace: &str, account: &str) -> bool {
+        self.service_accounts
+            .iter()
+            .any(|pattern| pattern.matches(namespace, account))
     }
 }
 
@@ -171,7 +296,11 @@ impl Settings {
     pub fn read(json: &str) -> Result<Self, String> {
         let json = without_empty_fields(serde_json::from_str(json).map_err(|e| e.to_string())?);
         let settings: Result<Option<Object<Self>>, _> = serde_path_to_error::deserialize(json);
-        let Object(settings) = settings.map_err(|e| e.to_string())?.unwrap_or_default();
+        let Object(mut settings) = settings.map_err(|e| e.to_string())?.unwrap_or_default();
+        if settings.automount.service_accounts.is_empty() {
+            // What a form leaves empty is the default.
+            settings.automount.0.service_accounts = Automount::default().service_accounts;
+        }
         settings.validate().map(|()| settings)
     }
 
@@ -181,167 +310,245 @@ impl Settings {
     pub fn maximum(&self, audience: &str) -> i64 {
         let own = &self.api_server.audiences;
         if audience.is_empty() && !own.is_empty() {
-            let named = self.audiences.iter().map(|it| &it.audience).filter(|it| any(own, it));
-            let maxima = own.iter().chain(named).map(|it| self.maximum(it));
+            let with_maximum = self.audiences.iter().map(|entry| entry.audience.as_str());
+            let named = with_maximum.filter(|audience| any_matches(own, audience));
+            let all = own.iter().map(Pattern::as_str).chain(named);
+            let maxima = all.map(|audience| self.maximum(audience));
             return maxima.min().unwrap_or(self.max_expiration_seconds);
         }
-        let is_common = |pattern: &str| COMMON_AUDIENCES.iter().any(|it| matches(pattern, it));
-        let is_for = |pattern: &str| match audience {
-            "" => any(&USUAL_AUDIENCES, pattern) || is_common(pattern),
-            audience => matches(pattern, audience),
+        let is_for = |pattern: &Pattern| {
+            if audience.is_empty() {
+                is_for_usual_api_server(pattern)
+            } else {
+                pattern.matches(audience)
+            }
         };
         let entry = self.audiences.iter().find(|entry| is_for(&entry.audience));
-        entry.map_or(self.max_expiration_seconds, |entry| entry.max_expiration_seconds)
-    }
-
-    /// The lifetime, in seconds, that a mutation sets for a maximum: never the one that the API
-    /// server would extend, whatever the settings say about it.
-    pub fn lifetime_to_set(&self, maximum: i64) -> i64 {
-        if maximum == EXTENDED_LIFETIME { maximum - 1 } else { maximum }
+        entry.map_or(self.max_expiration_seconds, |entry| {
+            entry.max_expiration_seconds
+        })
     }
 
     /// True for an audience that may be asked for. The API server's own always may, and so may
     /// what looks like it where the operator named none.
     pub fn allows_audience(&self, audience: &str) -> bool {
-        self.allowed_audiences.as_ref().is_none_or(|allowed| any(allowed, audience))
-            || self.api_server.is_own(audience)
-            || (self.api_server.audiences.is_empty() && any(&USUAL_AUDIENCES, audience))
+        let Some(allowed) = &self.allowed_audiences else {
+            return true;
+        };
+        any_matches(allowed, audience) || self.api_server.is_presumably_own(audience)
     }
 
-    /// True for what the policy leaves alone. What is in no namespace is in none of these.
-    pub fn exempts(&self, namespace: &str, account: &str) -> bool {
-        let mut accounts = self.exempt_service_accounts.iter().filter_map(|it| it.split_once('/'));
-        any(&self.exempt_namespaces, namespace)
-            || accounts.any(|it| any(&[it.0], namespace) && any(&[it.1], account))
+    /// True for a namespace that the policy leaves alone. What is in no namespace is in none of
+    /// these.
+    pub fn exempts_namespace(&self, namespace: &str) -> bool {
+        any_matches(&self.exempt_namespaces, namespace)
+    }
+
+    /// True for a service account that the policy leaves alone.
+    pub fn exempts_account(&self, namespace: &str, account: &str) -> bool {
+        self.exempt_service_accounts
+            .iter()
+            .any(|pattern| pattern.matches(namespace, account))
     }
 
     /// The settings for a namespace.
     #[must_use]
     pub fn for_namespace(mut self, namespace: &str) -> Self {
-        if let Some(found) = self.overrides.iter().find(|it| any(&it.namespaces, namespace)) {
-            self.mode = found.mode.unwrap_or(self.mode);
-            let seconds = found.max_expiration_seconds;
-            self.max_expiration_seconds = seconds.unwrap_or(self.max_expiration_seconds);
-        }
+        let matching = || {
+            let overrides = self.overrides.iter();
+            overrides.filter(|entry| any_matches(&entry.namespaces, namespace))
+        };
+        let mode = matching().find_map(|entry| entry.mode);
+        let seconds = matching().find_map(|entry| entry.max_expiration_seconds);
+        self.mode = mode.unwrap_or(self.mode);
+        self.max_expiration_seconds = seconds.unwrap_or(self.max_expiration_seconds);
         self
     }
 }
 
-/// What is left without the fields that are `null` or empty text. (`Map::retain` would add 7 kB.)
+/// True for a pattern of what the API server's own audience usually is.
+fn is_for_usual_api_server(pattern: &Pattern) -> bool {
+    looks_like_api_server(pattern.as_str())
+        || COMMON_AUDIENCES
+            .iter()
+            .any(|audience| pattern.matches(audience))
+}
+
+fn looks_like_api_server(audience: &str) -> bool {
+    USUAL_PREFIXES
+        .iter()
+        .any(|prefix| audience.starts_with(prefix))
+}
+
+/// What is left without the fields that are `null` or empty text.
 fn without_empty_fields(value: Value) -> Value {
     match value {
         Value::Object(fields) => {
-            let fields = fields.into_iter().filter(|(_, value)| !value.is_null() && value != "");
-            let mut kept = Map::new();
-            kept.extend(fields.map(|(name, value)| (name, without_empty_fields(value))));
-            Value::Object(kept)
+            let fields = fields
+                .into_iter()
+                .filter(|(_, value)| !value.is_null() && value != "");
+            let kept = fields.map(|(name, value)| (name, without_empty_fields(value)));
+            Value::Object(kept.collect::<Map<_, _>>())
         }
         Value::Array(elements) => elements.into_iter().map(without_empty_fields).collect(),
         value => value,
     }
 }
 
-/// True when the whole text matches a pattern, in which `*` stands for any number of characters.
-fn matches(pattern: &str, text: &str) -> bool {
-    WildMatchPattern::<'*', '\0'>::new(pattern).matches(text)
-}
-
 /// True when a pattern matches the text. No text, as where there is no namespace, matches none.
-fn any(patterns: &[impl AsRef<str>], text: &str) -> bool {
-    !text.is_empty() && patterns.iter().any(|pattern| matches(pattern.as_ref(), text))
+fn any_matches(patterns: &[Pattern], text: &str) -> bool {
+    !text.is_empty() && patterns.iter().any(|pattern| pattern.matches(text))
 }
 
 impl Validatable for Settings {
     fn validate(&self) -> Result<(), String> {
-        let mut problems = Vec::new();
-        self.check(&mut |is_met, problem| problems.extend((!is_met).then(|| problem.to_string())));
-        if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+        let mut problems = Problems::default();
+        self.check_maxima(&mut problems);
+        self.check_patterns(&mut problems);
+        self.check_opt_out_annotation(&mut problems);
+        self.fs_group.check(&mut problems);
+        if problems.0.is_empty() {
+            Ok(())
+        } else {
+            Err(problems.0.join("; "))
+        }
     }
 }
 
-/// Takes whether a requirement is met, and the problem if it isn't.
-type Require<'r> = &'r mut dyn FnMut(bool, fmt::Arguments);
+/// What is wrong with the settings, each with its path.
+#[derive(Default)]
+struct Problems(Vec<String>);
+
+impl Problems {
+    fn push(&mut self, path: &str, problem: &str) {
+        self.0.push(format!("{path}: {problem}"));
+    }
+
+    fn push_empty(&mut self, path: &str, patterns: &[Pattern]) {
+        for (i, pattern) in patterns.iter().enumerate() {
+            if pattern.text.is_empty() {
+                self.push(&format!("{path}[{i}]"), "Required value");
+            }
+        }
+    }
+
+    fn push_malformed(&mut self, path: &str, patterns: &[AccountPattern]) {
+        for (i, pattern) in patterns.iter().enumerate() {
+            if pattern.parts.is_none() {
+                let text = &pattern.text;
+                let problem =
+                    format!("Invalid value: {text:?}: must be of the form namespace/name");
+                self.push(&format!("{path}[{i}]"), &problem);
+            }
+        }
+    }
+}
 
 impl Settings {
-    fn check(&self, require: Require) {
-        self.check_maximum(format_args!(""), self.max_expiration_seconds, require);
+    fn check_maxima(&self, problems: &mut Problems) {
+        let path = "maxExpirationSeconds";
+        self.check_maximum(path, self.max_expiration_seconds, problems);
         let mut seen = BTreeSet::new();
-        for (i, it) in self.audiences.iter().enumerate() {
-            self.check_maximum(format_args!("audiences[{i}]."), it.max_expiration_seconds, require);
-            let audience = &*it.audience;
-            let problem = format_args!("audiences[{i}].audience: Duplicate value: {audience:?}");
-            require(seen.insert(audience), problem);
-        }
-        let allowed = self.allowed_audiences.as_deref().unwrap_or_default();
-        check_patterns(format_args!("allowedAudiences"), allowed, require);
-        check_patterns(format_args!("apiServer.audiences"), &self.api_server.audiences, require);
-        check_patterns(format_args!("exemptNamespaces"), &self.exempt_namespaces, require);
-        for (i, it) in self.exempt_service_accounts.iter().enumerate() {
-            let parts: Vec<_> = it.split('/').collect();
-            let form = "must be of the form namespace/name";
-            let problem = format_args!("exemptServiceAccounts[{i}]: Invalid value: {it:?}: {form}");
-            require(parts.len() == 2 && !parts.contains(&""), problem);
-        }
-        for (i, it) in self.overrides.iter().enumerate() {
-            if let Some(seconds) = it.max_expiration_seconds {
-                self.check_maximum(format_args!("overrides[{i}]."), seconds, require);
+        for (i, entry) in self.audiences.iter().enumerate() {
+            let path = format!("audiences[{i}]");
+            let seconds = entry.max_expiration_seconds;
+            self.check_maximum(&format!("{path}.maxExpirationSeconds"), seconds, problems);
+            let audience = entry.audience.as_str();
+            if !seen.insert(audience) {
+                let problem = format!("Duplicate value: {audience:?}");
+                problems.push(&format!("{path}.audience"), &problem);
             }
-            let path = format_args!("overrides[{i}].namespaces");
-            let problem = format_args!("{path}: Required value: at least one namespace");
-            require(!it.namespaces.is_empty(), problem);
-            check_patterns(path, &it.namespaces, require);
         }
-        // Kubernetes' form of a key (`k8s.io/apimachinery/pkg/util/validation`, `IsQualifiedName`).
-        let key = self.opt_out_annotation.as_deref().unwrap_or_default();
-        let is_end = |c: char| c.is_ascii_alphanumeric();
-        let is_key = |c: char| is_end(c) || "-_.".contains(c);
-        let is_part =
-            |it: &str| it.starts_with(is_end) && it.ends_with(is_end) && it.chars().all(is_key);
-        let form = "must be the key of an annotation, such as tokens.example.com/exempt";
-        let problem = format_args!("optOutAnnotation: Invalid value: {key:?}: {form}");
-        let is_valid = key.split('/').all(is_part) && key.split('/').count() <= 2;
-        require(is_valid || key.is_empty(), problem);
-        self.fs_group.check(require);
+        for (i, entry) in self.overrides.iter().enumerate() {
+            if let Some(seconds) = entry.max_expiration_seconds {
+                let path = format!("overrides[{i}].maxExpirationSeconds");
+                self.check_maximum(&path, seconds, problems);
+            }
+        }
     }
 
-    fn check_maximum(&self, path: fmt::Arguments, seconds: i64, require: Require) {
-        let path = format_args!("{path}maxExpirationSeconds: Invalid value: {seconds}");
-        // What the API server takes for a token (`pkg/apis/authentication/validation` and
-        // `pkg/apis/core/validation`).
-        let is_taken = (600..=1 << 32).contains(&seconds);
-        require(is_taken, format_args!("{path}: must be in 600-4294967296 seconds"));
-        let problem = format_args!(
-            "{path}: the API server extends exactly this lifetime to a year; choose another, or set \
-             apiServer.extendsTokens to false if it runs with \
-             --service-account-extend-token-expiration=false"
+    fn check_maximum(&self, path: &str, seconds: i64, problems: &mut Problems) {
+        if !LIFETIMES.contains(&seconds) {
+            let (shortest, longest) = LIFETIMES.into_inner();
+            let problem =
+                format!("Invalid value: {seconds}: must be in {shortest}-{longest} seconds");
+            problems.push(path, &problem);
+        }
+        if seconds == EXTENDED_LIFETIME && self.api_server.extends_tokens {
+            let problem = format!(
+                "Invalid value: {seconds}: the API server extends exactly this lifetime to up to a \
+                 year; choose another, or set apiServer.extendsTokens to false if it runs with \
+                 --service-account-extend-token-expiration=false"
+            );
+            problems.push(path, &problem);
+        }
+    }
+
+    fn check_patterns(&self, problems: &mut Problems) {
+        let allowed = self.allowed_audiences.as_deref().unwrap_or_default();
+        problems.push_empty("allowedAudiences", allowed);
+        problems.push_empty("apiServer.audiences", &self.api_server.audiences);
+        problems.push_empty("exemptNamespaces", &self.exempt_namespaces);
+        problems.push_malformed("exemptServiceAccounts", &self.exempt_service_accounts);
+        problems.push_malformed(
+            "automount.serviceAccounts",
+            &self.automount.service_accounts,
         );
-        require(seconds != EXTENDED_LIFETIME || !self.api_server.extends_tokens, problem);
+        for (i, entry) in self.overrides.iter().enumerate() {
+            let path = format!("overrides[{i}].namespaces");
+            if entry.namespaces.is_empty() {
+                problems.push(&path, "Required value: at least one namespace");
+            }
+            problems.push_empty(&path, &entry.namespaces);
+        }
     }
-}
 
-fn check_patterns(path: fmt::Arguments, patterns: &[String], require: Require) {
-    for (i, pattern) in patterns.iter().enumerate() {
-        require(!pattern.is_empty(), format_args!("{path}[{i}]: Required value"));
+    fn check_opt_out_annotation(&self, problems: &mut Problems) {
+        let Some(key) = &self.opt_out_annotation else {
+            return;
+        };
+        // Kubernetes' form of a key (`k8s.io/apimachinery/pkg/util/validation`, `IsQualifiedName`).
+        let is_end = |c: char| c.is_ascii_alphanumeric();
+        let is_inside = |c: char| is_end(c) || "-_.".contains(c);
+        let is_part = |part: &str| {
+            part.starts_with(is_end) && part.ends_with(is_end) && part.chars().all(is_inside)
+        };
+        if !key.split('/').all(is_part) || key.split('/').count() > 2 {
+            let problem = format!(
+                "Invalid value: {key:?}: must be the key of an annotation, such as \
+                 tokens.example.com/exempt"
+            );
+            problems.push("optOutAnnotation", &problem);
+        }
     }
 }
 
 impl FsGroup {
-    fn check(&self, require: Require) {
+    fn check(&self, problems: &mut Problems) {
         for (i, range) in self.ranges.iter().enumerate() {
-            let path = format_args!("fsGroup.ranges[{i}]");
-            let is_valid = 0 <= range.min && range.min <= range.max && range.max <= GROUPS.max;
-            let form = format_args!("must be in {}, min not above max", GROUPS.0);
-            require(is_valid, format_args!("{path}: Invalid value: {}: {form}", range.0));
+            if range.min < GROUPS.min || range.min > range.max || range.max > GROUPS.max {
+                let Object(groups) = GROUPS;
+                let problem = format!(
+                    "Invalid value: {}: must be in {groups}, min not above max",
+                    range.0
+                );
+                problems.push(&format!("fsGroup.ranges[{i}]"), &problem);
+            }
         }
-        let (group, form) = (self.default, "must be in fsGroup.ranges");
-        let problem = format_args!("fsGroup.default: Invalid value: {group}: {form}");
-        require(self.rule != GroupRule::MustRunAs || self.allows(group), problem);
+        if self.rule == GroupRule::MustRunAs && !self.allows(self.default) {
+            let problem = format!("Invalid value: {}: must be in fsGroup.ranges", self.default);
+            problems.push("fsGroup.default", &problem);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn pattern(text: &str) -> Pattern {
+        Pattern::from(text.to_owned())
+    }
 
     #[test]
     fn empty_settings_are_the_defaults() {
@@ -352,9 +559,15 @@ mod tests {
                 "fields of null",
                 r#"{"mode":null,"fsGroup":null,"audiences":null,"apiServer":{"audiences":null}}"#,
             ),
-            ("an empty list of ranges", r#"{"fsGroup":{"ranges":[],"default":65534}}"#),
+            (
+                "an empty list of ranges",
+                r#"{"fsGroup":{"ranges":[],"default":65534}}"#,
+            ),
             ("empty text", r#"{"optOutAnnotation":"","mode":""}"#),
-            ("empty sections", r#"{"fsGroup":{},"apiServer":{},"legacyTokens":{},"overrides":[]}"#),
+            (
+                "empty sections",
+                r#"{"fsGroup":{},"apiServer":{},"legacyTokens":{},"overrides":[]}"#,
+            ),
         ] {
             assert_eq!(Settings::read(json), Ok(Settings::default()), "{name}");
         }
@@ -375,6 +588,7 @@ mod tests {
                 "privateFiles": "Reject", "rootContainers": "Leave"
             },
             "legacyTokens": {"rule": "Allow", "detect": "Lookup"},
+            "automount": {"rule": "Warn", "serviceAccounts": ["*/default", "ci-*/builder"]},
             "exemptNamespaces": ["kube-*"],
             "exemptServiceAccounts": ["ci-*/builder"],
             "optOutAnnotation": "tokens.example.com/exempt",
@@ -383,36 +597,56 @@ mod tests {
                 {"namespaces": ["a", "b"]}
             ]
         }"#;
-        let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
-        let maximum =
-            AudienceMaximum { audience: "sts.*".to_owned(), max_expiration_seconds: 1 << 32 };
+        let patterns = |texts: &[&str]| texts.iter().map(|text| pattern(text)).collect::<Vec<_>>();
+        let accounts = |texts: &[&str]| {
+            texts
+                .iter()
+                .map(|&text| AccountPattern::from(text.to_owned()))
+                .collect::<Vec<_>>()
+        };
+        let maximum = AudienceMaximum {
+            audience: pattern("sts.*"),
+            max_expiration_seconds: 1 << 32,
+        };
         let expected = Settings {
             mode: Mode::Warn,
             max_expiration_seconds: 600,
             audiences: vec![Object(maximum)],
-            allowed_audiences: Some(texts(&["vault"])),
-            api_server: Object(ApiServer { extends_tokens: false, audiences: texts(&["own"]) }),
+            allowed_audiences: Some(patterns(&["vault"])),
+            api_server: Object(ApiServer {
+                extends_tokens: false,
+                audiences: patterns(&["own"]),
+            }),
             fs_group: Object(FsGroup {
                 rule: GroupRule::MayRunAs,
-                ranges: [(1, 2), (5, 5)].map(|(min, max)| Object(GroupRange { min, max })).into(),
+                ranges: [(1, 2), (5, 5)]
+                    .map(|(min, max)| Object(GroupRange { min, max }))
+                    .into(),
                 default: 5,
                 common_user: CommonUser::Accept,
                 persistent_volumes: Obstacle::Set,
                 private_files: Obstacle::Reject,
                 root_containers: Obstacle::Leave,
             }),
-            legacy_tokens: Object(LegacyTokens { rule: LegacyRule::Allow, detect: Detect::Lookup }),
-            exempt_namespaces: texts(&["kube-*"]),
-            exempt_service_accounts: texts(&["ci-*/builder"]),
+            legacy_tokens: Object(LegacyTokens {
+                rule: LegacyRule::Allow,
+                detect: Detect::Lookup,
+            }),
+            automount: Object(Automount {
+                rule: AutomountRule::Warn,
+                service_accounts: accounts(&["*/default", "ci-*/builder"]),
+            }),
+            exempt_namespaces: patterns(&["kube-*"]),
+            exempt_service_accounts: accounts(&["ci-*/builder"]),
             opt_out_annotation: Some("tokens.example.com/exempt".to_owned()),
             overrides: vec![
                 Object(Override {
-                    namespaces: texts(&["ci-*"]),
+                    namespaces: patterns(&["ci-*"]),
                     mode: Some(Mode::Reject),
                     max_expiration_seconds: Some(86400),
                 }),
                 Object(Override {
-                    namespaces: texts(&["a", "b"]),
+                    namespaces: patterns(&["a", "b"]),
                     mode: None,
                     max_expiration_seconds: None,
                 }),
@@ -429,10 +663,16 @@ mod tests {
             r#"{"fsGroup": {"rule": "MayRunAs", "ranges": [{"min": 1000, "max": 2000}]}}"#,
             r#"{"allowedAudiences": []}"#,
         ] {
-            assert!(Settings::read(json).is_ok(), "{json}: {:?}", Settings::read(json));
+            assert!(
+                Settings::read(json).is_ok(),
+                "{json}: {:?}",
+                Settings::read(json)
+            );
         }
         assert_eq!(
-            Settings::read(r#"{"allowedAudiences": []}"#).unwrap().allowed_audiences,
+            Settings::read(r#"{"allowedAudiences": []}"#)
+                .unwrap()
+                .allowed_audiences,
             Some(vec![])
         );
     }
@@ -443,7 +683,10 @@ mod tests {
             ("", "EOF while parsing a value"),
             ("{} {}", "trailing characters"),
             ("[]", "invalid type: sequence, expected an object"),
-            ("\"mutate\"", "invalid type: string \"mutate\", expected an object"),
+            (
+                "\"mutate\"",
+                "invalid type: string \"mutate\", expected an object",
+            ),
             (
                 r#"{"mod": "warn"}"#,
                 "mod: unknown field `mod`, expected one of `mode`, `maxExpirationSeconds`, ",
@@ -480,16 +723,34 @@ mod tests {
                 r#"{"audiences": [["a", 600]]}"#,
                 "audiences[0]: invalid type: sequence, expected an object",
             ),
-            (r#"{"audiences": {"a": 600}}"#, "audiences: invalid type: map, expected a sequence"),
-            (r#"{"allowedAudiences": ["a", 1]}"#, "allowedAudiences[1]: invalid type: integer `1`"),
-            (r#"{"apiServer": []}"#, "apiServer: invalid type: sequence, expected an object"),
-            (r#"{"legacyTokens": {"rule": "Deny"}}"#, "legacyTokens.rule: unknown variant `Deny`"),
+            (
+                r#"{"audiences": {"a": 600}}"#,
+                "audiences: invalid type: map, expected a sequence",
+            ),
+            (
+                r#"{"allowedAudiences": ["a", 1]}"#,
+                "allowedAudiences[1]: invalid type: integer `1`",
+            ),
+            (
+                r#"{"apiServer": []}"#,
+                "apiServer: invalid type: sequence, expected an object",
+            ),
+            (
+                r#"{"legacyTokens": {"rule": "Deny"}}"#,
+                "legacyTokens.rule: unknown variant `Deny`",
+            ),
             (
                 r#"{"fsGroup": {"privateFiles": "Leaves"}}"#,
                 "fsGroup.privateFiles: unknown variant `Leaves`",
             ),
-            (r#"{"fsGroup": {"ranges": [{"min": 1}]}}"#, "fsGroup.ranges[0]: missing field `max`"),
-            (r#"{"overrides": [{}]}"#, "overrides[0]: missing field `namespaces`"),
+            (
+                r#"{"fsGroup": {"ranges": [{"min": 1}]}}"#,
+                "fsGroup.ranges[0]: missing field `max`",
+            ),
+            (
+                r#"{"overrides": [{}]}"#,
+                "overrides[0]: missing field `namespaces`",
+            ),
             (
                 r#"{"overrides": [{"namespaces": ["a"], "fsGroup": {}}]}"#,
                 "overrides[0].fsGroup: unknown field `fsGroup`",
@@ -502,7 +763,7 @@ mod tests {
 
     #[test]
     fn values_out_of_range() {
-        let year = "the API server extends exactly this lifetime to a year; choose another, or set apiServer.extendsTokens to false if it runs with --service-account-extend-token-expiration=false";
+        let year = "the API server extends exactly this lifetime to up to a year; choose another, or set apiServer.extendsTokens to false if it runs with --service-account-extend-token-expiration=false";
         for (json, expected) in [
             (
                 r#"{"maxExpirationSeconds": 599}"#,
@@ -528,9 +789,18 @@ mod tests {
                 r#"{"audiences": [{"audience": "a", "maxExpirationSeconds": 600}, {"audience": "a", "maxExpirationSeconds": 700}]}"#,
                 "audiences[1].audience: Duplicate value: \"a\"",
             ),
-            (r#"{"allowedAudiences": ["a", ""]}"#, "allowedAudiences[1]: Required value"),
-            (r#"{"apiServer": {"audiences": [""]}}"#, "apiServer.audiences[0]: Required value"),
-            (r#"{"exemptNamespaces": [""]}"#, "exemptNamespaces[0]: Required value"),
+            (
+                r#"{"allowedAudiences": ["a", ""]}"#,
+                "allowedAudiences[1]: Required value",
+            ),
+            (
+                r#"{"apiServer": {"audiences": [""]}}"#,
+                "apiServer.audiences[0]: Required value",
+            ),
+            (
+                r#"{"exemptNamespaces": [""]}"#,
+                "exemptNamespaces[0]: Required value",
+            ),
             (
                 r#"{"overrides": [{"namespaces": []}]}"#,
                 "overrides[0].namespaces: Required value: at least one namespace",
@@ -546,6 +816,10 @@ mod tests {
             (
                 r#"{"exemptServiceAccounts": ["ci/", "/a", "a/b/c"]}"#,
                 "exemptServiceAccounts[0]: Invalid value: \"ci/\": must be of the form namespace/name; exemptServiceAccounts[1]: Invalid value: \"/a\": must be of the form namespace/name; exemptServiceAccounts[2]: Invalid value: \"a/b/c\": must be of the form namespace/name",
+            ),
+            (
+                r#"{"automount": {"serviceAccounts": ["default"]}}"#,
+                "automount.serviceAccounts[0]: Invalid value: \"default\": must be of the form namespace/name",
             ),
             (
                 r#"{"optOutAnnotation": "a/b/c"}"#,
@@ -585,9 +859,18 @@ mod tests {
         let json =
             r#"{"maxExpirationSeconds": 1, "exemptNamespaces": [""], "fsGroup": {"default": -1}}"#;
         let problems = Settings::read(json).unwrap_err();
-        let paths: Vec<_> =
-            problems.split("; ").filter_map(|it| Some(it.split_once(": ")?.0)).collect();
-        assert_eq!(paths, ["maxExpirationSeconds", "exemptNamespaces[0]", "fsGroup.default"]);
+        let paths: Vec<_> = problems
+            .split("; ")
+            .filter_map(|it| Some(it.split_once(": ")?.0))
+            .collect();
+        assert_eq!(
+            paths,
+            [
+                "maxExpirationSeconds",
+                "exemptNamespaces[0]",
+                "fsGroup.default"
+            ]
+        );
     }
 
     #[test]
@@ -604,12 +887,22 @@ mod tests {
             ("the first match", two, "sts.a", 86400),
             ("no match", two, "vault", 3600),
             ("no match for the API server", two, "", 3600),
-            ("the API server's, by name", own, "https://kubernetes.default.svc", 7200),
+            (
+                "the API server's, by name",
+                own,
+                "https://kubernetes.default.svc",
+                7200,
+            ),
             ("the API server's, without a name", own, "", 7200),
             ("any audience", any, "", 7200),
             ("any audience, by name", any, kubeadm, 7200),
             ("a pattern of the API server's", common, "", 900),
-            ("one that the API server's pattern stands for", pattern, "", 900),
+            (
+                "one that the API server's pattern stands for",
+                pattern,
+                "",
+                900,
+            ),
             ("the strictest of the API server's", named, "", 900),
             ("one of the API server's", named, "a", 7200),
         ] {
@@ -660,7 +953,9 @@ mod tests {
             ("", "app", false),
             ("", "", false),
         ] {
-            let exempts = Settings::read(settings).unwrap().exempts(namespace, account);
+            let settings = Settings::read(settings).unwrap();
+            let exempts = settings.exempts_namespace(namespace)
+                || settings.exempts_account(namespace, account);
             assert_eq!(exempts, expected, "{namespace}/{account}");
         }
     }
@@ -688,13 +983,59 @@ mod tests {
             ("[a]", "a", false),
             ("ü*", "über", true),
         ] {
-            assert_eq!(matches(pattern, text), expected, "{pattern} on {text}");
+            assert_eq!(
+                self::pattern(pattern).matches(text),
+                expected,
+                "{pattern} on {text}"
+            );
         }
     }
 
     #[test]
     fn many_stars_on_a_long_text_end() {
-        assert!(!matches(&"*a".repeat(50), &"b".repeat(50_000)));
-        assert!(!matches(&"a*".repeat(50), &("a".repeat(49) + &"b".repeat(50_000))));
+        assert!(!pattern(&"*a".repeat(50)).matches(&"b".repeat(50_000)));
+        let text = "a".repeat(49) + &"b".repeat(50_000);
+        assert!(!pattern(&"a*".repeat(50)).matches(&text));
+    }
+
+    #[test]
+    fn each_override_wins_for_what_it_sets_first() {
+        let settings = r#"{"overrides": [
+            {"namespaces": ["ci-*"], "mode": "warn"},
+            {"namespaces": ["ci-1"], "mode": "reject", "maxExpirationSeconds": 86400},
+            {"namespaces": ["*"], "maxExpirationSeconds": 7200}
+        ]}"#;
+        for (namespace, mode, seconds) in [
+            ("ci-1", Mode::Warn, 86400),
+            ("ci-2", Mode::Warn, 7200),
+            ("payments", Mode::Mutate, 7200),
+            ("", Mode::Mutate, 3600),
+        ] {
+            let settings = Settings::read(settings).unwrap().for_namespace(namespace);
+            assert_eq!(settings.mode, mode, "{namespace}");
+            assert_eq!(settings.max_expiration_seconds, seconds, "{namespace}");
+        }
+    }
+
+    #[test]
+    fn the_highest_allowed_group_below_a_limit() {
+        for (ranges, expected) in [
+            ("[]", Some(65535)),
+            (
+                r#"[{"min": 1000, "max": 2000}, {"min": 1, "max": 5}]"#,
+                Some(2000),
+            ),
+            (r#"[{"min": 1000, "max": 70000}]"#, Some(65535)),
+            (r#"[{"min": 70000, "max": 80000}]"#, None),
+            (r#"[{"min": 0, "max": 0}]"#, None),
+        ] {
+            let json = format!(r#"{{"fsGroup": {{"rule": "MayRunAs", "ranges": {ranges}}}}}"#);
+            let settings = Settings::read(&json).unwrap();
+            assert_eq!(
+                settings.fs_group.highest_allowed(65535),
+                expected,
+                "{ranges}"
+            );
+        }
     }
 }

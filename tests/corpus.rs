@@ -26,22 +26,34 @@ fn as_rules_write(pointer: &PointerBuf) -> String {
             Err(_) => format!("{path}.{token}"),
         }
     });
-    if path == "spec.securityContext" { FS_GROUP.to_owned() } else { path }
+    if path == "spec.securityContext" {
+        FS_GROUP.to_owned()
+    } else {
+        path
+    }
 }
 
 /// The tokens of a Pod, decoded with other code than the policy's.
 fn lifetimes(pod: &Value) -> Vec<i64> {
     let pod: Pod = serde_json::from_value(pod.clone()).unwrap();
     let volumes = pod.spec.and_then(|spec| spec.volumes).unwrap_or_default();
-    let sources = volumes.into_iter().filter_map(|volume| volume.projected?.sources).flatten();
+    let sources = volumes
+        .into_iter()
+        .filter_map(|volume| volume.projected?.sources)
+        .flatten();
     let tokens = sources.filter_map(|source| source.service_account_token);
-    tokens.map(|token| token.expiration_seconds.unwrap_or(3600)).collect()
+    tokens
+        .map(|token| token.expiration_seconds.unwrap_or(3600))
+        .collect()
 }
 
 /// The paths that a mutation changes.
 fn changed_paths(request: &Value, mutated: &Value) -> BTreeSet<String> {
     let patch = json_patch::diff(&request["object"], mutated);
-    patch.iter().map(|operation| as_rules_write(&operation.path().to_buf())).collect()
+    patch
+        .iter()
+        .map(|operation| as_rules_write(&operation.path().to_buf()))
+        .collect()
 }
 
 /// The paths of the violations that reject mode names.
@@ -50,31 +62,53 @@ fn violations(request: &Value) -> BTreeSet<String> {
     if response.accepted {
         return BTreeSet::new();
     }
-    rejection(&response).into_iter().map(|line| path(line).to_owned()).collect()
+    rejection(&response)
+        .into_iter()
+        .map(|line| path(line).to_owned())
+        .collect()
 }
 
 /// With the settings that add fsGroup, and with those that leave it out where it may break a Pod.
 #[test]
 fn pods_have_short_tokens_and_nothing_else_changes() {
-    let pods: Vec<_> = Captured::corpus().into_iter().filter(is_created_pod).collect();
+    let pods: Vec<_> = Captured::corpus()
+        .into_iter()
+        .filter(is_created_pod)
+        .collect();
     assert!(pods.len() >= 50, "{} Pods", pods.len());
     let leave = json!({ "fsGroup": { "rootContainers": "Leave" } });
-    for (Captured { file, request, .. }, settings) in
-        pods.iter().flat_map(|pod| [json!({}), leave.clone()].map(|settings| (pod, settings)))
+    for (Captured { file, request, .. }, settings) in pods
+        .iter()
+        .flat_map(|pod| [json!({}), leave.clone()].map(|settings| (pod, settings)))
     {
         let first = ask(request, &settings);
         assert!(first.accepted, "{file}: {:?}", first.message);
-        let mutated = first.mutated_object.clone().unwrap_or_else(|| request["object"].clone());
-        assert!(lifetimes(&mutated).iter().all(|seconds| *seconds <= 3600), "{file}");
+        let mutated = first
+            .mutated_object
+            .clone()
+            .unwrap_or_else(|| request["object"].clone());
+        assert!(
+            lifetimes(&mutated).iter().all(|seconds| *seconds <= 3600),
+            "{file}"
+        );
 
         // What reject mode names is what changes, but for an fsGroup that is left out.
         let changed = changed_paths(request, &mutated);
         let named = violations(request);
         let left: Vec<_> = named.difference(&changed).collect();
-        assert!(changed.is_subset(&named), "{file}: {changed:?} changed, {named:?} named");
-        assert!(left.is_empty() || left == [FS_GROUP], "{file}: {left:?} stay");
+        assert!(
+            changed.is_subset(&named),
+            "{file}: {changed:?} changed, {named:?} named"
+        );
+        assert!(
+            left.is_empty() || left == [FS_GROUP],
+            "{file}: {left:?} stay"
+        );
         let warnings = first.warnings.as_deref().unwrap_or_default();
-        assert!(left.is_empty() || !warnings.is_empty(), "{file}: fsGroup is left out in silence");
+        assert!(
+            left.is_empty() || !warnings.is_empty(),
+            "{file}: fsGroup is left out in silence"
+        );
 
         let mut again = request.clone();
         again["object"] = mutated;
@@ -84,9 +118,16 @@ fn pods_have_short_tokens_and_nothing_else_changes() {
             "{file}: a second pass changes"
         );
         let said = |warning| warnings.contains(warning);
-        assert!(second.warnings.iter().flatten().all(said), "{file}: {:?}", second.warnings);
+        assert!(
+            second.warnings.iter().flatten().all(said),
+            "{file}: {:?}",
+            second.warnings
+        );
         let rejected = violations(&again);
-        assert!(rejected.iter().eq(left), "{file}: {rejected:?} after the mutation");
+        assert!(
+            rejected.iter().eq(left),
+            "{file}: {rejected:?} after the mutation"
+        );
     }
 }
 
@@ -102,14 +143,20 @@ fn members_keep_their_form() {
         let payload = format!("{{\"request\": {text}}}");
         let answer = bound_service_account_tokens::validate(payload.as_bytes()).unwrap();
         let answer: BTreeMap<String, &RawValue> = serde_json::from_slice(&answer).unwrap();
-        let Some(mutated) = answer.get("mutated_object") else { continue };
+        let Some(mutated) = answer.get("mutated_object") else {
+            continue;
+        };
         let request: BTreeMap<String, &RawValue> = serde_json::from_str(&text).unwrap();
         let (old, new) = (request["object"].get(), mutated.get());
         if new != "null" {
             let mut changed = Vec::new();
             collect_changes("", old, new, &mut changed);
             let is_allowed = |path: &String| may_change(path);
-            assert!(changed.iter().all(is_allowed), "{}: {changed:?}", captured.file);
+            assert!(
+                changed.iter().all(is_allowed),
+                "{}: {changed:?}",
+                captured.file
+            );
             mutations += 1;
         }
     }
@@ -143,7 +190,9 @@ fn collect_changes(path: &str, old: &str, new: &str, changed: &mut Vec<String>) 
 fn may_change(path: &str) -> bool {
     let lifetime = "/spec/volumes/_/projected/sources/_/serviceAccountToken/expirationSeconds";
     let group = "/spec/securityContext/fsGroup";
-    [lifetime, group].iter().any(|it| it.strip_prefix(path).is_some_and(is_rest_of_path))
+    [lifetime, group]
+        .iter()
+        .any(|it| it.strip_prefix(path).is_some_and(is_rest_of_path))
 }
 
 fn is_rest_of_path(rest: &str) -> bool {
@@ -178,24 +227,34 @@ fn outside_strings(json: &str, replace: impl Fn(char) -> String) -> String {
 
 #[test]
 fn templates_are_never_mutated_and_their_violations_named_as_their_pods_are() {
-    let templates: Vec<_> =
-        Captured::corpus().into_iter().filter(|captured| captured.kind() != "Pod").collect();
+    let templates: Vec<_> = Captured::corpus()
+        .into_iter()
+        .filter(|captured| captured.kind() != "Pod")
+        .collect();
     assert!(templates.len() >= 50, "{} templates", templates.len());
     let mut named = 0;
     for Captured { file, request, .. } in templates {
         let response = ask(&request, &json!({}));
-        assert!(response.accepted && response.mutated_object.is_none(), "{file}: {response:?}");
+        assert!(
+            response.accepted && response.mutated_object.is_none(),
+            "{file}: {response:?}"
+        );
         for warning in response.warnings.iter().flatten() {
             assert!(warning.chars().count() <= 256, "{file}: {warning}");
         }
 
         let (at, pointer) = match request["kind"]["kind"].as_str().unwrap() {
-            "CronJob" => ("spec.jobTemplate.spec.template.", "/spec/jobTemplate/spec/template"),
+            "CronJob" => (
+                "spec.jobTemplate.spec.template.",
+                "/spec/jobTemplate/spec/template",
+            ),
             _ => ("spec.template.", "/spec/template"),
         };
         let pod = create(request["object"].pointer(pointer).unwrap());
-        let of_pod: BTreeSet<_> =
-            violations(&pod).into_iter().map(|path| format!("{at}{path}")).collect();
+        let of_pod: BTreeSet<_> = violations(&pod)
+            .into_iter()
+            .map(|path| format!("{at}{path}"))
+            .collect();
         assert_eq!(violations(&request), of_pod, "{file}");
         named += of_pod.len();
     }

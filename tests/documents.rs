@@ -20,7 +20,12 @@ fn yaml(path: &str) -> Value {
 }
 
 fn strings(value: &Value) -> Vec<&str> {
-    value.as_array().into_iter().flatten().map(|it| it.as_str().unwrap()).collect()
+    value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|it| it.as_str().unwrap())
+        .collect()
 }
 
 /// What the policy answers, natively.
@@ -47,18 +52,33 @@ fn captured(path: &str) -> Value {
 /// A kind as headers and metadata write it; its group, resource and operations in a rule.
 const KINDS: [(&str, &str, &str, &[&str]); 13] = [
     ("Pod", "", "pods", &["CREATE"]),
-    ("ephemeral containers", "", "pods/ephemeralcontainers", &["UPDATE"]),
+    (
+        "ephemeral containers",
+        "",
+        "pods/ephemeralcontainers",
+        &["UPDATE"],
+    ),
     ("Deployment", "apps", "deployments", &["CREATE", "UPDATE"]),
     ("ReplicaSet", "apps", "replicasets", &["CREATE", "UPDATE"]),
     ("StatefulSet", "apps", "statefulsets", &["CREATE", "UPDATE"]),
     ("DaemonSet", "apps", "daemonsets", &["CREATE", "UPDATE"]),
-    ("ReplicationController", "", "replicationcontrollers", &["CREATE", "UPDATE"]),
+    (
+        "ReplicationController",
+        "",
+        "replicationcontrollers",
+        &["CREATE", "UPDATE"],
+    ),
     ("Job", "batch", "jobs", &["CREATE", "UPDATE"]),
     ("CronJob", "batch", "cronjobs", &["CREATE", "UPDATE"]),
     ("PodTemplate", "", "podtemplates", &["CREATE", "UPDATE"]),
     ("TokenRequest", "", "serviceaccounts/token", &["CREATE"]),
     ("Secret", "", "secrets", &["CREATE", "UPDATE"]),
-    ("CSIDriver", "storage.k8s.io", "csidrivers", &["CREATE", "UPDATE"]),
+    (
+        "CSIDriver",
+        "storage.k8s.io",
+        "csidrivers",
+        &["CREATE", "UPDATE"],
+    ),
 ];
 
 /// The kinds that a policy's rules select; each has to be in a rule with its group and operations.
@@ -89,7 +109,11 @@ struct Example {
 
 impl Example {
     fn id(&self) -> String {
-        format!("{}: {}", self.file, self.policy["metadata"]["name"].as_str().unwrap())
+        format!(
+            "{}: {}",
+            self.file,
+            self.policy["metadata"]["name"].as_str().unwrap()
+        )
     }
 
     fn spec(&self) -> &Value {
@@ -111,14 +135,32 @@ const EXAMPLES: [(&str, &[&str]); 11] = [
     ("namespace-strict.yml", &["-strict"]),
     ("production.yml", &["", "-final"]),
     ("secrets-and-drivers.yml", &ALL_POLICIES),
-    ("token-api.yml", &["", "-final", "-people", "-people-final", "-nodes", "-nodes-final"]),
+    (
+        "token-api.yml",
+        &[
+            "",
+            "-final",
+            "-people",
+            "-people-final",
+            "-nodes",
+            "-nodes-final",
+        ],
+    ),
     ("try.yml", &[""]),
     ("warn-first.yml", &[""]),
 ];
 
 /// Every policy that the chart has.
-const ALL_POLICIES: [&str; 8] =
-    ["", "-final", "-people", "-people-final", "-nodes", "-nodes-final", "-secrets", "-drivers"];
+const ALL_POLICIES: [&str; 8] = [
+    "",
+    "-final",
+    "-people",
+    "-people-final",
+    "-nodes",
+    "-nodes-final",
+    "-secrets",
+    "-drivers",
+];
 
 /// The policies that the audit scanner has something to say about: the mutating one's results hold all
 /// of the validating one's; a TokenRequest is never stored; and matchConditions don't keep the scanner
@@ -129,15 +171,24 @@ fn examples() -> Vec<Example> {
     let mut examples = Vec::new();
     for (file, _) in EXAMPLES {
         let text = read(&format!("examples/{file}"));
-        let header: Vec<_> = text.lines().take_while(|line| line.starts_with("# ")).collect();
+        let header: Vec<_> = text
+            .lines()
+            .take_while(|line| line.starts_with("# "))
+            .collect();
         for document in text.split("\n---\n") {
             let policy: Value =
                 yaml_serde::from_str(document).unwrap_or_else(|e| panic!("{file}: {e}"));
-            if policy["kind"].as_str().is_some_and(|kind| kind.ends_with("AdmissionPolicy"))
+            if policy["kind"]
+                .as_str()
+                .is_some_and(|kind| kind.ends_with("AdmissionPolicy"))
                 && policy["apiVersion"] == "policies.kubewarden.io/v1"
             {
                 let header = header.iter().map(|&line| line.to_owned()).collect();
-                examples.push(Example { file, header, policy });
+                examples.push(Example {
+                    file,
+                    header,
+                    policy,
+                });
             }
         }
     }
@@ -145,20 +196,30 @@ fn examples() -> Vec<Example> {
 }
 
 fn example(file: &str, name: &str) -> Example {
-    let found =
-        examples().into_iter().find(|it| it.file == file && it.policy["metadata"]["name"] == name);
+    let found = examples()
+        .into_iter()
+        .find(|it| it.file == file && it.policy["metadata"]["name"] == name);
     found.unwrap_or_else(|| panic!("{file}: {name}"))
 }
 
 #[test]
 fn the_table_has_every_example() {
     let files = std::fs::read_dir(root().join("examples")).unwrap();
-    let files: BTreeSet<_> =
-        files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
-    assert_eq!(files, EXAMPLES.iter().map(|(file, ..)| (*file).to_owned()).collect());
+    let files: BTreeSet<_> = files
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(
+        files,
+        EXAMPLES
+            .iter()
+            .map(|(file, ..)| (*file).to_owned())
+            .collect()
+    );
     let found: BTreeSet<_> = examples().iter().map(Example::id).collect();
     let expected = EXAMPLES.iter().flat_map(|(file, suffixes)| {
-        suffixes.iter().map(move |suffix| format!("{file}: bound-service-account-tokens{suffix}"))
+        suffixes
+            .iter()
+            .map(move |suffix| format!("{file}: bound-service-account-tokens{suffix}"))
     });
     assert_eq!(found, expected.collect());
 }
@@ -166,12 +227,25 @@ fn the_table_has_every_example() {
 #[test]
 fn an_example_says_when_to_use_it_and_covers_what_it_says() {
     for (file, _) in EXAMPLES {
-        let policies: Vec<_> = examples().into_iter().filter(|it| it.file == file).collect();
+        let policies: Vec<_> = examples()
+            .into_iter()
+            .filter(|it| it.file == file)
+            .collect();
         let header = &policies[0].header;
-        assert_eq!(header.len(), 3, "{file}: two lines say when, one what it covers");
+        assert_eq!(
+            header.len(),
+            3,
+            "{file}: two lines say when, one what it covers"
+        );
         let promised = header[2].strip_prefix("# Covers: ").expect(file);
-        let found = policies.iter().flat_map(|example| covered(&example.spec()["rules"]));
-        assert_eq!(found.collect::<BTreeSet<_>>(), promised.split(", ").collect(), "{file}");
+        let found = policies
+            .iter()
+            .flat_map(|example| covered(&example.spec()["rules"]));
+        assert_eq!(
+            found.collect::<BTreeSet<_>>(),
+            promised.split(", ").collect(),
+            "{file}"
+        );
     }
 }
 
@@ -184,10 +258,17 @@ fn an_example_is_audited_where_that_says_something() {
         assert_eq!(spec["backgroundAudit"], audited, "{id}");
         let annotations = &example.policy["metadata"]["annotations"];
         assert_eq!(annotations["io.kubewarden.policy.severity"], "high", "{id}");
-        assert_eq!(annotations["io.kubewarden.policy.category"], "Secrets", "{id}");
+        assert_eq!(
+            annotations["io.kubewarden.policy.category"], "Secrets",
+            "{id}"
+        );
         let kinds = covered(&spec["rules"]);
         if kinds.contains("TokenRequest") {
-            assert_eq!(kinds.len(), 1, "{id}: the scanner counts the others as errored");
+            assert_eq!(
+                kinds.len(),
+                1,
+                "{id}: the scanner counts the others as errored"
+            );
         }
         assert!(
             !(audited && kinds.contains("Secret")),
@@ -202,20 +283,32 @@ fn an_example_fits_its_settings() {
         let (id, spec) = (example.id(), example.spec());
         assert_eq!(refusal(example.settings()), None, "{id}");
         let module = spec["module"].as_str().unwrap();
-        assert!(module.ends_with(concat!(":v", env!("CARGO_PKG_VERSION"))), "{id}: {module}");
+        assert!(
+            module.ends_with(concat!(":v", env!("CARGO_PKG_VERSION"))),
+            "{id}: {module}"
+        );
         let mode = example.settings()["mode"].as_str();
         assert_eq!(spec["mutating"], mode != Some("reject"), "{id}: mutating");
         let lookup = example.settings()["legacyTokens"]["detect"] == "Lookup";
         let secrets = json!([{ "apiVersion": "v1", "kind": "Secret" }]);
-        assert_eq!(spec["contextAwareResources"] == secrets, lookup, "{id}: contextAwareResources");
+        assert_eq!(
+            spec["contextAwareResources"] == secrets,
+            lookup,
+            "{id}: contextAwareResources"
+        );
     }
 }
 
 #[test]
 fn an_example_leaves_out_what_must_start_without_a_policy_server() {
     let expression = |spec: &Value, name: &str| {
-        let conditions = spec["matchConditions"].as_array().cloned().unwrap_or_default();
-        let found = conditions.into_iter().find(|condition| condition["name"] == name);
+        let conditions = spec["matchConditions"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let found = conditions
+            .into_iter()
+            .find(|condition| condition["name"] == name);
         found.map(|condition| condition["expression"].as_str().unwrap().to_owned())
     };
     for example in examples() {
@@ -226,16 +319,29 @@ fn an_example_leaves_out_what_must_start_without_a_policy_server() {
             assert_eq!(left_out["key"], "kubernetes.io/metadata.name", "{id}");
             assert_eq!(left_out["operator"], "NotIn", "{id}");
             for namespace in ["kubewarden", "kube-system"] {
-                assert!(strings(&left_out["values"]).contains(&namespace), "{id}: {namespace}");
+                assert!(
+                    strings(&left_out["values"]).contains(&namespace),
+                    "{id}: {namespace}"
+                );
             }
             let mirror = expression(spec, "no-mirror-pods").unwrap_or_default();
-            assert_eq!(mirror.contains("config.mirror"), kinds.contains("Pod"), "{id}");
+            assert_eq!(
+                mirror.contains("config.mirror"),
+                kinds.contains("Pod"),
+                "{id}"
+            );
             let only_pods = "request.kind.kind != 'Pod' || has(request.subResource) || ";
-            assert!(mirror.is_empty() || mirror.starts_with(only_pods), "{id}: {mirror}");
+            assert!(
+                mirror.is_empty() || mirror.starts_with(only_pods),
+                "{id}: {mirror}"
+            );
         }
         if kinds.contains("Secret") {
             let only = expression(spec, "only-token-secrets").expect(&id);
-            assert!(only.contains("object.type == 'kubernetes.io/service-account-token'"), "{id}");
+            assert!(
+                only.contains("object.type == 'kubernetes.io/service-account-token'"),
+                "{id}"
+            );
         }
     }
 }
@@ -256,7 +362,12 @@ fn the_second_policy_has_the_settings_of_the_first() {
     expected["mode"] = json!("reject");
     expected["fsGroup"]["rule"] = json!("MayRunAs");
     assert_eq!(second.settings(), &expected);
-    for shared in ["namespaceSelector", "matchConditions", "failurePolicy", "module"] {
+    for shared in [
+        "namespaceSelector",
+        "matchConditions",
+        "failurePolicy",
+        "module",
+    ] {
         assert_eq!(first.spec()[shared], second.spec()[shared], "{shared}");
     }
 }
@@ -272,7 +383,9 @@ fn requests() -> Vec<(String, Value)> {
                 folders.push(path);
             } else if path.extension().is_some_and(|it| it == "json") {
                 let text = std::fs::read_to_string(&path).unwrap();
-                let Ok(mut file) = serde_json::from_str::<Value>(&text) else { continue };
+                let Ok(mut file) = serde_json::from_str::<Value>(&text) else {
+                    continue;
+                };
                 if file["request"].is_object() {
                     requests.push((path.display().to_string(), file["request"].take()));
                 }
@@ -289,7 +402,10 @@ fn the_second_policy_never_refuses_what_the_first_admitted() {
     let second = example("production.yml", "bound-service-account-tokens-final");
     let mut admitted = 0;
     for (file, mut request) in requests() {
-        let operation = (request["operation"].as_str(), request["subResource"].as_str());
+        let operation = (
+            request["operation"].as_str(),
+            request["subResource"].as_str(),
+        );
         let reaches_both = matches!(
             operation,
             (Some("CREATE"), None | Some("")) | (Some("UPDATE"), Some("ephemeralcontainers"))
@@ -337,7 +453,11 @@ fn the_second_policy_refuses_what_a_later_webhook_injected() {
         let volumes = request["object"]["spec"]["volumes"].as_array_mut().unwrap();
         volumes.push(injected(audience, seconds));
         let answer = ask(&request, second.settings());
-        assert_eq!(answer["accepted"], accepted, "{audience} {seconds}: {}", answer["message"]);
+        assert_eq!(
+            answer["accepted"], accepted,
+            "{audience} {seconds}: {}",
+            answer["message"]
+        );
     }
 }
 
@@ -347,33 +467,47 @@ fn the_second_policy_refuses_what_a_later_webhook_injected() {
 /// The members that the settings know at a place, as the program lists them for an unknown one.
 fn members(place: fn(Value) -> Value) -> BTreeSet<String> {
     let message = refusal(&place(json!({ "nonsense": 1 }))).expect("an unknown setting is refused");
-    let known = message.split("expected").nth(1).unwrap_or_else(|| panic!("{message}"));
-    known.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    let known = message
+        .split("expected")
+        .nth(1)
+        .unwrap_or_else(|| panic!("{message}"));
+    known
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// A place in the settings, as `members` asks about it: those of the form's path, and of its lists.
 type Place = (&'static str, fn(Value) -> Value);
 
-const SECTIONS: [Place; 4] = [
+const SECTIONS: [Place; 5] = [
     ("", |it| it),
     ("apiServer", |it| json!({ "apiServer": it })),
     ("legacyTokens", |it| json!({ "legacyTokens": it })),
     ("fsGroup", |it| json!({ "fsGroup": it })),
+    ("automount", |it| json!({ "automount": it })),
 ];
 
 const LISTS: [Place; 3] = [
     ("audiences", |it| json!({ "audiences": [it] })),
-    ("fsGroup.ranges", |it| json!({ "fsGroup": { "ranges": [it] } })),
+    (
+        "fsGroup.ranges",
+        |it| json!({ "fsGroup": { "ranges": [it] } }),
+    ),
     ("overrides", |it| json!({ "overrides": [it] })),
 ];
 
 /// The path of every setting.
 fn settings() -> BTreeSet<String> {
     let paths = SECTIONS.iter().flat_map(|(section, place)| {
-        members(*place).into_iter().map(move |member| match *section {
-            "" => member,
-            section => format!("{section}.{member}"),
-        })
+        members(*place)
+            .into_iter()
+            .map(move |member| match *section {
+                "" => member,
+                section => format!("{section}.{member}"),
+            })
     });
     paths.collect()
 }
@@ -393,7 +527,10 @@ fn the_readme_has_every_setting() {
     assert!(settings.len() >= 20, "{settings:?}");
     for path in settings {
         let section = SECTIONS.iter().any(|(section, _)| *section == path);
-        assert!(section || readme.contains(&format!("| `{path}` | ")), "{path}");
+        assert!(
+            section || readme.contains(&format!("| `{path}` | ")),
+            "{path}"
+        );
     }
 }
 
@@ -415,8 +552,13 @@ fn questions() -> BTreeMap<String, Value> {
 fn the_form_asks_for_every_setting() {
     assert_eq!(questions().into_keys().collect::<BTreeSet<_>>(), settings());
     for (path, place) in LISTS {
-        let asked = questions()[path]["sequence_questions"].as_array().unwrap().clone();
-        let asked = asked.iter().map(|question| question["variable"].as_str().unwrap().to_owned());
+        let asked = questions()[path]["sequence_questions"]
+            .as_array()
+            .unwrap()
+            .clone();
+        let asked = asked
+            .iter()
+            .map(|question| question["variable"].as_str().unwrap().to_owned());
         assert_eq!(asked.collect::<BTreeSet<_>>(), members(place), "{path}");
     }
 }
@@ -424,15 +566,23 @@ fn the_form_asks_for_every_setting() {
 #[test]
 fn the_form_explains_each_question() {
     let questions = questions();
-    let lists = questions.values().filter_map(|it| it["sequence_questions"].as_array()).flatten();
+    let lists = questions
+        .values()
+        .filter_map(|it| it["sequence_questions"].as_array())
+        .flatten();
     for question in questions.values().chain(lists) {
         let path = question["variable"].as_str().unwrap();
         for text in ["label", "group", "type"] {
             assert!(question[text].is_string(), "{path}: {text}");
         }
         let section = question["type"] == "map[";
-        assert!(section || question["tooltip"].is_string(), "{path}: tooltip");
-        let Some(conditions) = question["show_if"].as_str() else { continue };
+        assert!(
+            section || question["tooltip"].is_string(),
+            "{path}: tooltip"
+        );
+        let Some(conditions) = question["show_if"].as_str() else {
+            continue;
+        };
         for condition in conditions.split("||") {
             let (variable, option) = condition.split_once('=').expect(condition);
             let options = strings(&questions[variable]["options"]);
@@ -440,7 +590,12 @@ fn the_form_explains_each_question() {
         }
     }
     for (path, question) in &questions {
-        assert!(question["description"].as_str().is_some_and(|it| it.len() > 20), "{path}");
+        assert!(
+            question["description"]
+                .as_str()
+                .is_some_and(|it| it.len() > 20),
+            "{path}"
+        );
     }
 }
 
@@ -452,7 +607,11 @@ fn accepted(case: &str, settings: &Value) -> Settings {
 fn the_form_offers_the_defaults_and_valid_options() {
     for (path, question) in questions() {
         let default = with(&path, &question["default"]);
-        assert_eq!(accepted(&path, &default), Settings::default(), "{path}: {default}");
+        assert_eq!(
+            accepted(&path, &default),
+            Settings::default(),
+            "{path}: {default}"
+        );
         for option in question["options"].as_array().into_iter().flatten() {
             accepted(&path, &with(&path, option));
         }
@@ -476,11 +635,19 @@ fn what_a_form_sends_for_a_field_left_empty_is_the_default() {
     for (path, question) in questions() {
         for value in empty(&path, &question) {
             let settings = with(&path, &value);
-            assert_eq!(accepted(&path, &settings), Settings::default(), "{settings}");
+            assert_eq!(
+                accepted(&path, &settings),
+                Settings::default(),
+                "{settings}"
+            );
         }
     }
     for settings in [json!({}), Value::Null] {
-        assert_eq!(accepted("nothing", &settings), Settings::default(), "{settings}");
+        assert_eq!(
+            accepted("nothing", &settings),
+            Settings::default(),
+            "{settings}"
+        );
     }
 }
 
@@ -495,12 +662,16 @@ fn a_row_that_a_form_adds_is_accepted_once_its_required_fields_are_filled() {
     ];
     for (list, _) in LISTS {
         let list = list.to_owned();
-        let fields = questions()[&list]["sequence_questions"].as_array().unwrap().clone();
+        let fields = questions()[&list]["sequence_questions"]
+            .as_array()
+            .unwrap()
+            .clone();
         let mut row = json!({});
         for field in &fields {
             let variable = field["variable"].as_str().unwrap();
-            let sample =
-                samples.iter().find(|(name, _)| field["required"] == true && *name == variable);
+            let sample = samples
+                .iter()
+                .find(|(name, _)| field["required"] == true && *name == variable);
             row[variable] = sample.map_or(&field["default"], |(_, value)| value).clone();
         }
         accepted(&list, &with(&list, &json!([row])));
@@ -517,7 +688,10 @@ fn a_row_that_a_form_adds_is_accepted_once_its_required_fields_are_filled() {
 
 #[test]
 fn an_empty_list_of_allowed_audiences_is_not_the_default() {
-    assert_ne!(accepted("[]", &json!({ "allowedAudiences": [] })), Settings::default());
+    assert_ne!(
+        accepted("[]", &json!({ "allowedAudiences": [] })),
+        Settings::default()
+    );
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -527,20 +701,30 @@ fn an_empty_list_of_allowed_audiences_is_not_the_default() {
 fn the_metadata_is_about_this_version_and_these_kinds() {
     let metadata = yaml("policy-metadata.yml");
     let annotations = &metadata["annotations"];
-    assert_eq!(annotations["io.kubewarden.policy.version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(
+        annotations["io.kubewarden.policy.version"],
+        env!("CARGO_PKG_VERSION")
+    );
     assert_eq!(metadata["mutating"], true);
     assert_eq!(
         metadata["contextAwareResources"],
         json!([{ "apiVersion": "v1", "kind": "Secret" }])
     );
-    assert_eq!(metadata["hostCapabilities"], json!(["kubernetes/get_resource"]));
+    assert_eq!(
+        metadata["hostCapabilities"],
+        json!(["kubernetes/get_resource"])
+    );
     assert_eq!(metadata["minimumKubewardenVersion"], "1.33.0");
     // What is expensive or cluster-wide is for the operator to add.
     let all = KINDS.iter().map(|(kind, ..)| *kind);
-    let default =
-        all.clone().filter(|kind| !["TokenRequest", "Secret", "CSIDriver"].contains(kind));
+    let default = all
+        .clone()
+        .filter(|kind| !["TokenRequest", "Secret", "CSIDriver"].contains(kind));
     assert_eq!(covered(&metadata["rules"]), default.collect());
-    let kinds = annotations["io.artifacthub.resources"].as_str().unwrap().split(", ");
+    let kinds = annotations["io.artifacthub.resources"]
+        .as_str()
+        .unwrap()
+        .split(", ");
     let expected = all.filter(|kind| *kind != "ephemeral containers");
     assert_eq!(kinds.collect::<BTreeSet<_>>(), expected.collect());
 }
@@ -579,7 +763,10 @@ fn outputs(text: &str) -> Vec<(String, Vec<String>)> {
     for block in read(text).split("```console\n").skip(1) {
         let block = block.split("\n```").next().unwrap();
         let (command, output) = block.split_once('\n').unwrap_or((block, ""));
-        outputs.push((command.to_owned(), output.lines().map(str::to_owned).collect()));
+        outputs.push((
+            command.to_owned(),
+            output.lines().map(str::to_owned).collect(),
+        ));
     }
     outputs
 }
@@ -601,11 +788,28 @@ fn explained(request: &Value, answer: &Value) -> Vec<String> {
             lines.extend(content.iter().map(|line| format!("  {line}")));
         }
     };
-    let violations =
-        answer["message"].as_str().or(answer["audit_annotations"]["violations"].as_str());
-    section("violations", violations.unwrap_or_default().lines().map(str::to_owned).collect());
-    section("warnings", strings(&answer["warnings"]).into_iter().map(str::to_owned).collect());
-    section("changes", changes(&request["object"], &answer["mutated_object"]));
+    let violations = answer["message"]
+        .as_str()
+        .or(answer["audit_annotations"]["violations"].as_str());
+    section(
+        "violations",
+        violations
+            .unwrap_or_default()
+            .lines()
+            .map(str::to_owned)
+            .collect(),
+    );
+    section(
+        "warnings",
+        strings(&answer["warnings"])
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
+    );
+    section(
+        "changes",
+        changes(&request["object"], &answer["mutated_object"]),
+    );
     lines
 }
 
@@ -616,7 +820,9 @@ fn changes(old: &Value, new: &Value) -> Vec<String> {
     let patch = serde_json::to_value(json_patch::diff(old, new)).unwrap();
     let change = |operation: &Value| {
         let path = operation["path"].as_str().unwrap();
-        let before = old.pointer(path).map_or("(nothing)".to_owned(), Value::to_string);
+        let before = old
+            .pointer(path)
+            .map_or("(nothing)".to_owned(), Value::to_string);
         format!("{path}: {before} -> {}", operation["value"])
     };
     patch.as_array().unwrap().iter().map(change).collect()
@@ -626,10 +832,16 @@ fn changes(old: &Value, new: &Value) -> Vec<String> {
 fn texts_show_what_the_program_prints() {
     let mut shown = 0;
     for (command, output) in TEXTS.into_iter().flat_map(outputs) {
-        let Some(arguments) = command.strip_prefix("$ make run") else { continue };
+        let Some(arguments) = command.strip_prefix("$ make run") else {
+            continue;
+        };
         let request = arguments.trim().strip_prefix("REQUEST=");
         let request = captured(request.unwrap_or("tests/data/special/pod-create-plain.json"));
-        assert_eq!(output, explained(&request, &ask(&request, &json!({}))), "{command}");
+        assert_eq!(
+            output,
+            explained(&request, &ask(&request, &json!({}))),
+            "{command}"
+        );
         shown += 1;
     }
     assert!(shown >= 2, "{shown} outputs");
@@ -653,8 +865,11 @@ fn the_roll_out_shows_what_an_audit_report_says() {
     assert_eq!(answer["accepted"], false);
     let text = read("docs/rollout.md");
     let (_, message) = text.split_once("message: |-\n").expect("a report");
-    let shown: Vec<_> =
-        message.lines().take_while(|line| line.starts_with("    ")).map(str::trim).collect();
+    let shown: Vec<_> = message
+        .lines()
+        .take_while(|line| line.starts_with("    "))
+        .map(str::trim)
+        .collect();
     let expected: Vec<_> = answer["message"].as_str().unwrap().lines().collect();
     assert_eq!(shown, expected);
 }
@@ -664,7 +879,10 @@ fn the_roll_out_shows_what_an_audit_report_says() {
 fn the_security_document_names_tests_that_exist() {
     let text = read("docs/security.md");
     let mut named = 0;
-    for row in text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---")) {
+    for row in text
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| ---"))
+    {
         let shown_by = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
         for name in shown_by.split('`').skip(1).step_by(2) {
             let (file, test) = name.split_once(": ").unwrap_or((name, ""));
@@ -695,6 +913,7 @@ fn token_volume(name: &str, token: &str) -> String {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table of attempts")]
 fn attempts_come_out_as_the_security_document_says() {
     let day = r#""expirationSeconds":86400"#;
     let long = token_volume("t", day);
@@ -703,10 +922,30 @@ fn attempts_come_out_as_the_security_document_says() {
     let allowed = json!({ "allowedAudiences": ["vault"] });
     let none = json!({});
     for (case, spec, settings, accepted) in [
-        ("no attempt", token_volume("t", r#""audience":"vault""#), &none, true),
-        ("a field twice", format!(r#"{long},"volumes":[]"#), &none, false),
-        ("a field in another case", long.replace("volumes", "Volumes"), &none, true),
-        ("no volumes: null", r#""volumes":null"#.to_owned(), &none, true),
+        (
+            "no attempt",
+            token_volume("t", r#""audience":"vault""#),
+            &none,
+            true,
+        ),
+        (
+            "a field twice",
+            format!(r#"{long},"volumes":[]"#),
+            &none,
+            false,
+        ),
+        (
+            "a field in another case",
+            long.replace("volumes", "Volumes"),
+            &none,
+            true,
+        ),
+        (
+            "no volumes: null",
+            r#""volumes":null"#.to_owned(),
+            &none,
+            true,
+        ),
         ("a day", long.clone(), &none, false),
         (
             "the name of the injected volume",
@@ -714,7 +953,12 @@ fn attempts_come_out_as_the_security_document_says() {
             &none,
             false,
         ),
-        ("3607 for no audience", token_volume("t", r#""expirationSeconds":3607"#), &none, false),
+        (
+            "3607 for no audience",
+            token_volume("t", r#""expirationSeconds":3607"#),
+            &none,
+            false,
+        ),
         (
             "3607 for an audience that is null",
             token_volume("t", r#""expirationSeconds":3607,"audience":null"#),
@@ -727,9 +971,24 @@ fn attempts_come_out_as_the_security_document_says() {
             &none,
             false,
         ),
-        ("a fraction", token_volume("t", r#""expirationSeconds":3600.0"#), &none, false),
-        ("an exponent", token_volume("t", r#""expirationSeconds":3.6e3"#), &none, false),
-        ("an audience", token_volume("t", &format!(r#"{day},"audience":"vault""#)), &vault, true),
+        (
+            "a fraction",
+            token_volume("t", r#""expirationSeconds":3600.0"#),
+            &none,
+            false,
+        ),
+        (
+            "an exponent",
+            token_volume("t", r#""expirationSeconds":3.6e3"#),
+            &none,
+            false,
+        ),
+        (
+            "an audience",
+            token_volume("t", &format!(r#"{day},"audience":"vault""#)),
+            &vault,
+            true,
+        ),
         (
             "the audience in another case",
             token_volume("t", &format!(r#"{day},"audience":"Vault""#)),
@@ -748,7 +1007,12 @@ fn attempts_come_out_as_the_security_document_says() {
             &vault,
             false,
         ),
-        ("an account", format!(r#"{long},"serviceAccountName":"app""#), &account, true),
+        (
+            "an account",
+            format!(r#"{long},"serviceAccountName":"app""#),
+            &account,
+            true,
+        ),
         (
             "a pattern for an account",
             format!(r#"{long},"serviceAccountName":"*""#),
@@ -764,9 +1028,16 @@ fn attempts_come_out_as_the_security_document_says() {
     ] {
         let mut settings = settings.clone();
         settings["mode"] = json!("reject");
-        let payload = format!(r#"{{"request":{},"settings":{settings}}}"#, pod_request(&spec));
+        let payload = format!(
+            r#"{{"request":{},"settings":{settings}}}"#,
+            pod_request(&spec)
+        );
         let answer = bound_service_account_tokens::validate(payload.as_bytes()).unwrap();
         let answer: Value = serde_json::from_slice(&answer).unwrap();
-        assert_eq!(answer["accepted"], accepted, "{case}: {}", answer["message"]);
+        assert_eq!(
+            answer["accepted"], accepted,
+            "{case}: {}",
+            answer["message"]
+        );
     }
 }

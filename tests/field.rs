@@ -16,7 +16,11 @@ use serde_json::{Map, Value, json};
 struct Case {
     title: String,
     #[allow(dead_code, reason = "for readers of the file")]
+    source: Option<String>,
+    #[allow(dead_code, reason = "for readers of the file")]
     situation: String,
+    #[allow(dead_code, reason = "for readers of the file")]
+    why: Option<String>,
     settings: Value,
     request: Value,
     expect: Expectation,
@@ -49,9 +53,15 @@ impl Expectation {
         let mut differences = Vec::new();
         let decision = decision(response);
         if decision != self.decision {
-            differences.push(format!("{decision}, not {}: {:?}", self.decision, response.message));
+            differences.push(format!(
+                "{decision}, not {}: {:?}",
+                self.decision, response.message
+            ));
         }
-        let object = response.mutated_object.as_ref().unwrap_or(&request["object"]);
+        let object = response
+            .mutated_object
+            .as_ref()
+            .unwrap_or(&request["object"]);
         for (pointer, expected) in &self.set {
             let found = object.pointer(pointer);
             if found != Some(expected) {
@@ -100,7 +110,7 @@ fn cases() -> Vec<(String, Case)> {
 #[test]
 fn each_case_comes_out_as_expected() {
     let cases = cases();
-    assert!(cases.len() >= 17, "only {} cases", cases.len());
+    assert!(cases.len() >= 25, "only {} cases", cases.len());
     let mut failed = Vec::new();
     for (file, case) in cases {
         let response = ask(&case.request, &case.settings);
@@ -119,7 +129,10 @@ fn warnings_are_short() {
             settings["mode"] = json!(mode);
             for warning in ask(&case.request, &settings).warnings.into_iter().flatten() {
                 let length = warning.chars().count();
-                assert!(length <= 256, "{file} in {mode} mode, {length} characters: {warning}");
+                assert!(
+                    length <= 256,
+                    "{file} in {mode} mode, {length} characters: {warning}"
+                );
             }
         }
     }
@@ -129,7 +142,9 @@ fn warnings_are_short() {
 fn a_second_pass_changes_nothing() {
     for (file, mut case) in cases() {
         let first = ask(&case.request, &case.settings);
-        let Some(object) = first.mutated_object else { continue };
+        let Some(object) = first.mutated_object else {
+            continue;
+        };
         case.request["object"] = object;
         let second = ask(&case.request, &case.settings);
         assert_eq!(decision(&second), "accept", "{file}: {second:?}");
@@ -139,7 +154,13 @@ fn a_second_pass_changes_nothing() {
 #[test]
 fn a_validating_policy_accepts_what_a_mutating_one_admitted() {
     let mut failed = Vec::new();
-    for (file, Case { request, settings, .. }) in cases() {
+    for (
+        file,
+        Case {
+            request, settings, ..
+        },
+    ) in cases()
+    {
         let mutate = invariants::ask(&request, &settings, "mutate");
         if let Err(why) = side_by_side(&request, &settings, &mutate) {
             failed.push(format!("{file}: {why}"));

@@ -10,16 +10,22 @@ use std::collections::BTreeMap;
 
 /// The rules with fixtures; that each rule has some is a test of the registry.
 fn rules() -> Vec<String> {
-    let folders = std::fs::read_dir(data()).unwrap().map(|folder| folder.unwrap());
+    let folders = std::fs::read_dir(data())
+        .unwrap()
+        .map(|folder| folder.unwrap());
     let rules = folders.filter(|folder| folder.path().join("fail").is_dir());
-    let rules: Vec<_> = rules.map(|it| it.file_name().into_string().unwrap()).collect();
+    let rules: Vec<_> = rules
+        .map(|it| it.file_name().into_string().unwrap())
+        .collect();
     assert!(!rules.is_empty(), "no fixtures");
     rules
 }
 
 /// The fixtures of a rule and, with names that end in `.patch`, the patches beside them.
 fn files(rule: &str, outcome: &str) -> BTreeMap<String, Value> {
-    let files = load_all(&format!("{rule}/{outcome}"), |json| serde_json::from_str(json).unwrap());
+    let files = load_all(&format!("{rule}/{outcome}"), |json| {
+        serde_json::from_str(json).unwrap()
+    });
     files.into_iter().collect()
 }
 
@@ -35,7 +41,9 @@ fn is_reported(rule: &str, fixture: &Value) -> bool {
     if rule == "token-renewal" {
         return response.warnings.is_some();
     }
-    let rules = response.audit_annotations.map(|annotations| annotations["rules"].clone());
+    let rules = response
+        .audit_annotations
+        .map(|annotations| annotations["rules"].clone());
     rules.is_some_and(|rules| rules.split(',').any(|name| name == rule))
 }
 
@@ -47,7 +55,11 @@ fn fixtures_pass_and_fail() {
             files.retain(|name, _| is_fixture(name));
             assert!(!files.is_empty(), "{rule}/{outcome}: no fixtures");
             for (name, fixture) in &files {
-                assert_eq!(is_reported(&rule, fixture), expected, "{rule}/{outcome}/{name}");
+                assert_eq!(
+                    is_reported(&rule, fixture),
+                    expected,
+                    "{rule}/{outcome}/{name}"
+                );
             }
         }
     }
@@ -67,7 +79,11 @@ fn what_fails_is_patched_as_expected() {
             let expected = files.get(&format!("{name}.patch"));
             let expected = expected.unwrap_or_else(|| panic!("{rule}/fail/{name}: no patch"));
             let patch = serde_json::to_value(&patch).unwrap();
-            assert_eq!(patch, *expected, "{rule}/fail/{name}: {:?}", response.message);
+            assert_eq!(
+                patch, *expected,
+                "{rule}/fail/{name}: {:?}",
+                response.message
+            );
         }
     }
 }

@@ -23,7 +23,9 @@ pub fn asks(policy: &Value, request: &Value) -> Result<bool, String> {
 pub fn mutate(objects: &[Value], request: &Value) -> Result<Value, String> {
     let mut request = request.clone();
     for policy in with_binding(objects, "MutatingAdmissionPolicy") {
-        let Some(variables) = selected(policy, &request)? else { continue };
+        let Some(variables) = selected(policy, &request)? else {
+            continue;
+        };
         for mutation in elements(&policy["spec"]["mutations"]) {
             let expression = text(&mutation["jsonPatch"]["expression"])?;
             let patch = evaluate(expression, &variables)
@@ -47,7 +49,9 @@ pub fn failed<'o>(
 ) -> Result<Vec<(&'o str, Vec<&'o str>)>, String> {
     let mut failed = Vec::new();
     for policy in with_binding(objects, "ValidatingAdmissionPolicy") {
-        let Some(variables) = selected(policy, request)? else { continue };
+        let Some(variables) = selected(policy, request)? else {
+            continue;
+        };
         for validation in elements(&policy["spec"]["validations"]) {
             let value = evaluate(text(&validation["expression"])?, &variables)
                 .map_err(|error| format!("{}: {error}", name(policy)))?;
@@ -87,7 +91,10 @@ fn with_binding<'o>(objects: &'o [Value], kind: &str) -> Vec<&'o Value> {
             object["kind"] == *binding && object["spec"]["policyName"] == policy["metadata"]["name"]
         })
     };
-    objects.iter().filter(|object| object["kind"] == kind && is_bound(object)).collect()
+    objects
+        .iter()
+        .filter(|object| object["kind"] == kind && is_bound(object))
+        .collect()
 }
 
 fn actions<'o>(objects: &'o [Value], policy: &Value) -> Vec<&'o str> {
@@ -114,9 +121,16 @@ fn variables(request: &Value) -> Map<String, Value> {
 
 fn rules_select(rules: &Value, request: &Value) -> bool {
     let has = |list: &Value, expected: &str| {
-        elements(list).iter().any(|element| *element == expected || *element == "*")
+        elements(list)
+            .iter()
+            .any(|element| *element == expected || *element == "*")
     };
-    let field = |path: &str| request.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    let field = |path: &str| {
+        request
+            .pointer(path)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
     let resource = match field("/subResource") {
         "" => field("/resource/resource").to_owned(),
         sub_resource => format!("{}/{sub_resource}", field("/resource/resource")),
@@ -131,18 +145,25 @@ fn rules_select(rules: &Value, request: &Value) -> bool {
 
 /// With the labels that Kubernetes itself gives to a namespace. What is in none is always selected.
 fn namespace_is_selected(selector: &Value, request: &Value) -> bool {
-    let Some(namespace) = request["namespace"].as_str().filter(|name| !name.is_empty()) else {
+    let Some(namespace) = request["namespace"]
+        .as_str()
+        .filter(|name| !name.is_empty())
+    else {
         return true;
     };
-    elements(&selector["matchExpressions"]).iter().all(|expression| {
-        let label = (expression["key"] == "kubernetes.io/metadata.name").then_some(namespace);
-        let is_in = elements(&expression["values"]).iter().any(|value| value.as_str() == label);
-        match expression["operator"].as_str() {
-            Some("NotIn") => label.is_none() || !is_in,
-            Some("DoesNotExist") => label.is_none(),
-            other => panic!("operator {other:?}"),
-        }
-    })
+    elements(&selector["matchExpressions"])
+        .iter()
+        .all(|expression| {
+            let label = (expression["key"] == "kubernetes.io/metadata.name").then_some(namespace);
+            let is_in = elements(&expression["values"])
+                .iter()
+                .any(|value| value.as_str() == label);
+            match expression["operator"].as_str() {
+                Some("NotIn") => label.is_none() || !is_in,
+                Some("DoesNotExist") => label.is_none(),
+                other => panic!("operator {other:?}"),
+            }
+        })
 }
 
 fn conditions_are_met(conditions: &Value, variables: &Map<String, Value>) -> Result<bool, String> {

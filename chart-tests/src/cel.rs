@@ -50,7 +50,9 @@ pub fn compile(expression: &str) -> Result<Rc<Program>, String> {
     if let Some(program) = PROGRAMS.with_borrow(|programs| programs.get(expression).cloned()) {
         return Ok(program);
     }
-    let program = ENVIRONMENT.compile(expression).map_err(|error| error.to_string())?;
+    let program = ENVIRONMENT
+        .compile(expression)
+        .map_err(|error| error.to_string())?;
     let program = Rc::new(program);
     PROGRAMS.with_borrow_mut(|programs| programs.insert(expression.to_owned(), program.clone()));
     Ok(program)
@@ -58,9 +60,13 @@ pub fn compile(expression: &str) -> Result<Rc<Program>, String> {
 
 fn new_environment() -> Arc<Env> {
     let mut environment = Env::stdlib();
-    environment.add_extension(extensions::strings).expect("strings");
+    environment
+        .add_extension(extensions::strings)
+        .expect("strings");
     environment.add_extension(extensions::lists).expect("lists");
-    environment.add_type(JsonPatch(Type::new_struct("JSONPatch".to_owned()))).expect("JSONPatch");
+    environment
+        .add_type(JsonPatch(Type::new_struct("JSONPatch".to_owned())))
+        .expect("JSONPatch");
     Arc::new(environment)
 }
 
@@ -72,9 +78,13 @@ pub fn evaluate(expression: &str, variables: &Map<String, Value>) -> Result<Valu
     let program = compile(expression)?;
     let mut context = Context::with_env(ENVIRONMENT.clone());
     for (name, value) in variables {
-        context.add_variable(name, value).map_err(|error| error.to_string())?;
+        context
+            .add_variable(name, value)
+            .map_err(|error| error.to_string())?;
     }
-    let value = program.execute(&context).map_err(|error| error.to_string())?;
+    let value = program
+        .execute(&context)
+        .map_err(|error| error.to_string())?;
     to_json(&value)
 }
 
@@ -87,7 +97,9 @@ fn to_json(value: &CelValue) -> Result<Value, String> {
                 let value = CelValue::try_from(&*value).map_err(|error| error.to_string())?;
                 Ok((name, to_json(&value)?))
             });
-            fields.collect::<Result<Map<_, _>, String>>().map(Value::Object)
+            fields
+                .collect::<Result<Map<_, _>, String>>()
+                .map(Value::Object)
         }
         value => value.json().map_err(|error| error.to_string()),
     }
@@ -101,25 +113,45 @@ mod tests {
     #[test]
     fn expressions_have_the_value_that_the_api_server_gives_them() {
         let mut variables = Map::new();
-        variables.insert("object".into(), json!({ "spec": { "n": 3607, "list": [1, 2] } }));
+        variables.insert(
+            "object".into(),
+            json!({ "spec": { "n": 3607, "list": [1, 2] } }),
+        );
         variables.insert("oldObject".into(), Value::Null);
         for (expression, expected) in [
             ("object.spec.n == 3607", json!(true)),
-            ("has(object.spec.other) && object.spec.other == 1", json!(false)),
+            (
+                "has(object.spec.other) && object.spec.other == 1",
+                json!(false),
+            ),
             ("oldObject != null && has(oldObject.type)", json!(false)),
             ("'a.b'.matches(\"(?s)^(?:a\\\\.b)$\")", json!(true)),
             ("'axb'.matches(\"(?s)^(?:a\\\\.b)$\")", json!(false)),
-            ("lists.range(2).map(i, [i, i]).flatten()", json!([0, 0, 1, 1])),
-            ("object.spec.list.exists(n, n > 1) ? 'yes' : 'no'", json!("yes")),
+            (
+                "lists.range(2).map(i, [i, i]).flatten()",
+                json!([0, 0, 1, 1]),
+            ),
+            (
+                "object.spec.list.exists(n, n > 1) ? 'yes' : 'no'",
+                json!("yes"),
+            ),
             (
                 "[JSONPatch{op: \"add\", path: \"/spec/\" + string(1), value: 3600}]",
                 json!([{ "op": "add", "path": "/spec/1", "value": 3600 }]),
             ),
         ] {
-            assert_eq!(evaluate(expression, &variables), Ok(expected), "{expression}");
+            assert_eq!(
+                evaluate(expression, &variables),
+                Ok(expected),
+                "{expression}"
+            );
         }
-        for wrong in ["object.", "object.spec.other", "nothing()", "JSONPatch{operation: \"add\"}"]
-        {
+        for wrong in [
+            "object.",
+            "object.spec.other",
+            "nothing()",
+            "JSONPatch{operation: \"add\"}",
+        ] {
             assert!(evaluate(wrong, &variables).is_err(), "{wrong}");
         }
     }

@@ -46,13 +46,21 @@ fn kubeconfig(port: u16) -> PathBuf {
 const KINDS: [(&str, &str, &str); 15] = [
     ("", "namespaces", "Namespace"),
     ("", "serviceaccounts", "ServiceAccount"),
-    ("admissionregistration.k8s.io", "mutatingadmissionpolicies", "MutatingAdmissionPolicy"),
+    (
+        "admissionregistration.k8s.io",
+        "mutatingadmissionpolicies",
+        "MutatingAdmissionPolicy",
+    ),
     (
         "admissionregistration.k8s.io",
         "mutatingadmissionpolicybindings",
         "MutatingAdmissionPolicyBinding",
     ),
-    ("admissionregistration.k8s.io", "validatingadmissionpolicies", "ValidatingAdmissionPolicy"),
+    (
+        "admissionregistration.k8s.io",
+        "validatingadmissionpolicies",
+        "ValidatingAdmissionPolicy",
+    ),
     (
         "admissionregistration.k8s.io",
         "validatingadmissionpolicybindings",
@@ -61,10 +69,18 @@ const KINDS: [(&str, &str, &str); 15] = [
     ("batch", "jobs", "Job"),
     ("monitoring.coreos.com", "prometheusrules", "PrometheusRule"),
     ("networking.k8s.io", "networkpolicies", "NetworkPolicy"),
-    ("policies.kubewarden.io", "clusteradmissionpolicies", "ClusterAdmissionPolicy"),
+    (
+        "policies.kubewarden.io",
+        "clusteradmissionpolicies",
+        "ClusterAdmissionPolicy",
+    ),
     ("policies.kubewarden.io", "policyservers", "PolicyServer"),
     ("rbac.authorization.k8s.io", "clusterroles", "ClusterRole"),
-    ("rbac.authorization.k8s.io", "clusterrolebindings", "ClusterRoleBinding"),
+    (
+        "rbac.authorization.k8s.io",
+        "clusterrolebindings",
+        "ClusterRoleBinding",
+    ),
     ("scheduling.k8s.io", "priorityclasses", "PriorityClass"),
     ("storage.k8s.io", "csidrivers", "CSIDriver"),
 ];
@@ -95,7 +111,10 @@ fn discovery(version: &str) -> Map<String, Value> {
         answers.insert(path, list);
     }
     answers.insert("/version".to_owned(), json!({ "gitVersion": version }));
-    answers.insert("/api".to_owned(), json!({ "kind": "APIVersions", "versions": ["v1"] }));
+    answers.insert(
+        "/api".to_owned(),
+        json!({ "kind": "APIVersions", "versions": ["v1"] }),
+    );
     let groups = json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups });
     answers.insert("/apis".to_owned(), groups);
     let namespace =

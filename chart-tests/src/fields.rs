@@ -56,27 +56,35 @@ fn resolve(schema: &Value, definitions: &Value, depth: usize) -> Value {
                 return resolve(&definitions[name], definitions, depth + 1);
             }
             let fields = fields.iter().filter(|(name, _)| *name != "$defs");
-            fields.map(|(name, field)| (name.clone(), resolve(field, definitions, depth))).collect()
+            fields
+                .map(|(name, field)| (name.clone(), resolve(field, definitions, depth)))
+                .collect()
         }
-        Value::Array(elements) => {
-            elements.iter().map(|element| resolve(element, definitions, depth)).collect()
-        }
+        Value::Array(elements) => elements
+            .iter()
+            .map(|element| resolve(element, definitions, depth))
+            .collect(),
         other => other.clone(),
     }
 }
 
 fn shape(expression: &IdedExpr, names: &Names) -> Result<Shape, String> {
     match &expression.expr {
-        Expr::Ident(name) => {
-            names.get(name).cloned().ok_or_else(|| format!("{name}: unknown name"))
-        }
+        Expr::Ident(name) => names
+            .get(name)
+            .cloned()
+            .ok_or_else(|| format!("{name}: unknown name")),
         Expr::Select(select) => field(select, names),
         Expr::Call(call) => result(call, names),
         Expr::Comprehension(comprehension) => comprehended(comprehension, names),
         Expr::List(list) => {
             let elements = list.elements.iter().map(|element| shape(element, names));
             let elements = elements.collect::<Result<Vec<_>, _>>()?;
-            Ok(elements.into_iter().flatten().next().map(|items| json!({ "items": items })))
+            Ok(elements
+                .into_iter()
+                .flatten()
+                .next()
+                .map(|items| json!({ "items": items })))
         }
         Expr::Struct(fields) => {
             for entry in &fields.entries {
@@ -92,13 +100,18 @@ fn shape(expression: &IdedExpr, names: &Names) -> Result<Shape, String> {
 }
 
 fn field(select: &SelectExpr, names: &Names) -> Result<Shape, String> {
-    let Some(operand) = shape(&select.operand, names)? else { return Ok(None) };
+    let Some(operand) = shape(&select.operand, names)? else {
+        return Ok(None);
+    };
     let found = if let Some(properties) = operand.get("properties") {
         properties.get(&select.field)
     } else if let Some(values) = operand.get("additionalProperties") {
         Some(values)
     } else {
-        return Err(format!("{}: the value has no fields: {operand}", select.field));
+        return Err(format!(
+            "{}: the value has no fields: {operand}",
+            select.field
+        ));
     };
     let found = found.ok_or_else(|| format!("{}: no such field", select.field))?;
     Ok((!select.test).then(|| without_null(found)))
@@ -112,12 +125,19 @@ fn without_null(schema: &Value) -> Value {
 }
 
 fn result(call: &CallExpr, names: &Names) -> Result<Shape, String> {
-    let target = call.target.as_deref().map(|target| shape(target, names)).transpose()?.flatten();
+    let target = call
+        .target
+        .as_deref()
+        .map(|target| shape(target, names))
+        .transpose()?
+        .flatten();
     let arguments = call.args.iter().map(|argument| shape(argument, names));
     let arguments = arguments.collect::<Result<Vec<_>, _>>()?;
     Ok(match call.func_name.as_str() {
         "_[_]" => arguments[0].as_ref().and_then(|list| {
-            list.get("items").or(list.get("additionalProperties")).map(without_null)
+            list.get("items")
+                .or(list.get("additionalProperties"))
+                .map(without_null)
         }),
         "_?_:_" => arguments.into_iter().skip(1).flatten().next(),
         "_+_" => arguments.into_iter().flatten().last(),
@@ -161,7 +181,11 @@ mod tests {
             "(has(object.spec.volumes) ? object.spec.volumes : []).map(v, v.projected).map(p, p.sources)",
             "'system:nodes' in request.userInfo.groups && request.kind.kind == 'Pod'",
         ] {
-            assert!(check(expression, &names).is_ok(), "{:?}", check(expression, &names));
+            assert!(
+                check(expression, &names).is_ok(),
+                "{:?}",
+                check(expression, &names)
+            );
         }
         for (expression, wrong) in [
             ("has(object.spec.volume)", "volume"),
@@ -175,7 +199,10 @@ mod tests {
                 "(has(object.spec.volumes) ? object.spec.volumes : []).map(v, v.projected).map(p, p.source)",
                 "source",
             ),
-            ("object.spec.volumes.filter(v, has(v.projected))[0].projcted == null", "projcted"),
+            (
+                "object.spec.volumes.filter(v, has(v.projected))[0].projcted == null",
+                "projcted",
+            ),
             ("object.metadata.annotation == null", "annotation"),
             ("request.userinfo.groups == []", "userinfo"),
             ("requests.name == ''", "requests"),

@@ -31,7 +31,14 @@ pub fn rendered(values: &Value) -> Vec<Value> {
 /// # Panics
 /// When the values are refused.
 pub fn notes(values: &Value) -> String {
-    let arguments = ["install", RELEASE, "chart", "--dry-run=client", "--values", "-"];
+    let arguments = [
+        "install",
+        RELEASE,
+        "chart",
+        "--dry-run=client",
+        "--values",
+        "-",
+    ];
     let text = run(&arguments, values).unwrap_or_else(|message| panic!("{values}: {message}"));
     let (_, notes) = text.split_once("\nNOTES:\n").expect("notes");
     notes.to_owned()
@@ -55,7 +62,12 @@ pub fn template(values: &Value, more: &[&str]) -> Result<String, String> {
 /// When the path isn't UTF-8.
 pub fn template_in(kubeconfig: &Path, values: &Value) -> Result<String, String> {
     let kubeconfig = kubeconfig.to_str().expect("UTF-8");
-    let cluster = ["--dry-run=server", "--disable-openapi-validation", "--kubeconfig", kubeconfig];
+    let cluster = [
+        "--dry-run=server",
+        "--disable-openapi-validation",
+        "--kubeconfig",
+        kubeconfig,
+    ];
     template(values, &cluster)
 }
 
@@ -71,11 +83,21 @@ fn run(arguments: &[&str], values: &Value) -> Result<String, String> {
         .spawn()
         .expect("helm on PATH: run `make test-chart`");
     let mut stdin = helm.stdin.take().expect("a pipe");
-    stdin.write_all(values.to_string().as_bytes()).expect("helm reads the values");
+    stdin
+        .write_all(values.to_string().as_bytes())
+        .expect("helm reads the values");
     drop(stdin);
-    let Output { status, stdout, stderr } = helm.wait_with_output().expect("helm ends");
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = helm.wait_with_output().expect("helm ends");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-    if status.success() { Ok(text(stdout)) } else { Err(text(stderr)) }
+    if status.success() {
+        Ok(text(stdout))
+    } else {
+        Err(text(stderr))
+    }
 }
 
 /// The documents of a YAML text.
@@ -92,7 +114,10 @@ pub fn parse(text: &str) -> Vec<Value> {
 
 /// Those of a kind.
 pub fn of_kind<'o>(objects: &'o [Value], kind: &str) -> Vec<&'o Value> {
-    objects.iter().filter(|object| object["kind"] == kind).collect()
+    objects
+        .iter()
+        .filter(|object| object["kind"] == kind)
+        .collect()
 }
 
 /// The name of an object.
@@ -106,7 +131,9 @@ pub fn name(object: &Value) -> &str {
 /// An object by its kind and what follows the release's name in its own.
 pub fn find<'o>(objects: &'o [Value], kind: &str, suffix: &str) -> Option<&'o Value> {
     let expected = format!("{RELEASE}{suffix}");
-    objects.iter().find(|object| object["kind"] == kind && name(object) == expected)
+    objects
+        .iter()
+        .find(|object| object["kind"] == kind && name(object) == expected)
 }
 
 /// A ClusterAdmissionPolicy by what follows the release's name in its own.

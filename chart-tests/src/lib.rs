@@ -16,5 +16,8 @@ use std::path::{Path, PathBuf};
 /// # Panics
 /// Never: this package has a parent folder.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the workspace")
+        .to_owned()
 }

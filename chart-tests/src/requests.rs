@@ -24,23 +24,40 @@ pub fn captured(folder: &str) -> Vec<Captured> {
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).expect("a folder") {
             let path = entry.expect("an entry").path();
-            if path.is_dir() { folders.push(path) } else { files.push(path) }
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push(path);
+            }
         }
     }
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    files.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "json")
+    });
     files.sort();
     let load = |path: PathBuf| {
         let text = std::fs::read_to_string(&path).expect("a file");
         let mut review: Value = serde_json::from_str(&text).expect("JSON");
-        let file = path.strip_prefix(&data).expect("below the data").display().to_string();
-        Captured { file, request: review["request"].take() }
+        let file = path
+            .strip_prefix(&data)
+            .expect("below the data")
+            .display()
+            .to_string();
+        Captured {
+            file,
+            request: review["request"].take(),
+        }
     };
     files.into_iter().map(load).collect()
 }
 
 /// All of `requests`, `special` and `field`.
 pub fn all_captured() -> Vec<Captured> {
-    ["requests", "special", "field"].into_iter().flat_map(captured).collect()
+    ["requests", "special", "field"]
+        .into_iter()
+        .flat_map(captured)
+        .collect()
 }
 
 /// One of `special`.
@@ -49,7 +66,9 @@ pub fn all_captured() -> Vec<Captured> {
 /// When there is none of that name.
 pub fn special(name: &str) -> Value {
     let file = format!("special/{name}.json");
-    let found = captured("special").into_iter().find(|captured| captured.file == file);
+    let found = captured("special")
+        .into_iter()
+        .find(|captured| captured.file == file);
     found.unwrap_or_else(|| panic!("{file}")).request
 }
 

@@ -36,7 +36,13 @@ fn what_cannot_be_changed_in_place_is_refused_with_the_way_out() {
     for (case, version, objects, values, expected) in [
         ("nothing is there", "v1.35.2", &vec![], &values, None),
         ("the same again", "v1.35.2", &installed, &values, None),
-        ("another step", "v1.35.2", &installed, &json!({ "step": "see" }), None),
+        (
+            "another step",
+            "v1.35.2",
+            &installed,
+            &json!({ "step": "see" }),
+            None,
+        ),
         (
             "another server",
             "v1.35.2",
@@ -82,7 +88,13 @@ fn what_cannot_be_changed_in_place_is_refused_with_the_way_out() {
             Some("needs Kubernetes 1.36"),
         ),
         ("a cluster with it", "v1.36.2", &installed, &backstop, None),
-        ("one of a provider with it", "v1.36.1-eks-123", &installed, &backstop, None),
+        (
+            "one of a provider with it",
+            "v1.36.1-eks-123",
+            &installed,
+            &backstop,
+            None,
+        ),
     ] {
         let kubeconfig = cluster::start(version, objects);
         match (template_in(&kubeconfig, values), expected) {

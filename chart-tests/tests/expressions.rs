@@ -57,18 +57,32 @@ fn examples() -> Vec<(String, Vec<Value>)> {
     let files = std::fs::read_dir(root().join("examples")).unwrap();
     let files = files.map(|file| file.unwrap().path());
     files
-        .map(|path| (path.display().to_string(), parse(&std::fs::read_to_string(path).unwrap())))
+        .map(|path| {
+            (
+                path.display().to_string(),
+                parse(&std::fs::read_to_string(path).unwrap()),
+            )
+        })
         .collect()
 }
 
 /// Every object with expressions, with the file or release that it is in.
 fn objects() -> Vec<(String, Value)> {
-    let releases = releases().into_iter().map(|(step, objects)| (step.to_owned(), objects));
+    let releases = releases()
+        .into_iter()
+        .map(|(step, objects)| (step.to_owned(), objects));
     let all = releases.chain(examples());
     all.flat_map(|(place, objects)| {
-        objects.into_iter().map(move |object| (format!("{place}: {}", name(&object)), object))
+        objects
+            .into_iter()
+            .map(move |object| (format!("{place}: {}", name(&object)), object))
     })
-    .filter(|(_, object)| object["kind"].as_str().unwrap().ends_with("AdmissionPolicy"))
+    .filter(|(_, object)| {
+        object["kind"]
+            .as_str()
+            .unwrap()
+            .ends_with("AdmissionPolicy")
+    })
     .collect()
 }
 
@@ -81,13 +95,21 @@ fn expressions(object: &Value) -> Vec<(Option<&str>, &str)> {
     let variables = list("variables").map(|it| (it["name"].as_str(), &it["expression"]));
     let mutations = list("mutations").map(|it| (None, &it["jsonPatch"]["expression"]));
     let validations = list("validations").map(|it| (None, &it["expression"]));
-    let all = conditions.chain(variables).chain(mutations).chain(validations);
-    all.map(|(name, expression)| (name, expression.as_str().unwrap())).collect()
+    let all = conditions
+        .chain(variables)
+        .chain(mutations)
+        .chain(validations);
+    all.map(|(name, expression)| (name, expression.as_str().unwrap()))
+        .collect()
 }
 
 fn rules(object: &Value) -> &Value {
     let constraints = &object["spec"]["matchConstraints"]["resourceRules"];
-    if constraints.is_null() { &object["spec"]["rules"] } else { constraints }
+    if constraints.is_null() {
+        &object["spec"]["rules"]
+    } else {
+        constraints
+    }
 }
 
 /// The schemas of the kinds that the rules of an object select.
@@ -95,7 +117,10 @@ fn schemas(object: &Value) -> Vec<Value> {
     let known: BTreeMap<&str, fn() -> Value> = [
         ("pods", schema_of::<Pod> as fn() -> Value),
         ("pods/ephemeralcontainers", schema_of::<Pod>),
-        ("replicationcontrollers", schema_of::<core::ReplicationController>),
+        (
+            "replicationcontrollers",
+            schema_of::<core::ReplicationController>,
+        ),
         ("podtemplates", schema_of::<core::PodTemplate>),
         ("deployments", schema_of::<apps::Deployment>),
         ("replicasets", schema_of::<apps::ReplicaSet>),
@@ -106,16 +131,24 @@ fn schemas(object: &Value) -> Vec<Value> {
         ("serviceaccounts/token", schema_of::<TokenRequest>),
         ("secrets", schema_of::<Secret>),
         ("csidrivers", schema_of::<CSIDriver>),
-        ("clusteradmissionpolicies", schema_of::<ClusterAdmissionPolicy>),
+        (
+            "clusteradmissionpolicies",
+            schema_of::<ClusterAdmissionPolicy>,
+        ),
         // Their `spec.policyServer` is the same.
         ("admissionpolicies", schema_of::<ClusterAdmissionPolicy>),
         ("admissionpolicygroups", schema_of::<ClusterAdmissionPolicy>),
-        ("clusteradmissionpolicygroups", schema_of::<ClusterAdmissionPolicy>),
+        (
+            "clusteradmissionpolicygroups",
+            schema_of::<ClusterAdmissionPolicy>,
+        ),
     ]
     .into();
     let resources = rules(object).as_array().unwrap().iter();
     let resources = resources.flat_map(|rule| rule["resources"].as_array().unwrap());
-    resources.map(|resource| known[resource.as_str().unwrap()]()).collect()
+    resources
+        .map(|resource| known[resource.as_str().unwrap()]())
+        .collect()
 }
 
 #[test]
@@ -196,10 +229,31 @@ fn the_rule_for_secrets_sees_tokens_and_nothing_else() {
     for (case, operation, old, new, user, asked) in [
         ("made", "CREATE", &none, &token, "alex", true),
         ("updated", "UPDATE", &token, &token, "alex", true),
-        ("was one", "UPDATE", &token, &opaque(json!({})), "alex", true),
-        ("becomes one", "UPDATE", &opaque(json!({})), &token, "alex", true),
+        (
+            "was one",
+            "UPDATE",
+            &token,
+            &opaque(json!({})),
+            "alex",
+            true,
+        ),
+        (
+            "becomes one",
+            "UPDATE",
+            &opaque(json!({})),
+            &token,
+            "alex",
+            true,
+        ),
         ("deleted", "DELETE", &token, &none, "alex", false),
-        ("opaque", "CREATE", &none, &opaque(json!({ "password": "ZXlK" })), "alex", false),
+        (
+            "opaque",
+            "CREATE",
+            &none,
+            &opaque(json!({ "password": "ZXlK" })),
+            "alex",
+            false,
+        ),
         (
             "opaque, without data",
             "CREATE",
@@ -217,8 +271,22 @@ fn the_rule_for_secrets_sees_tokens_and_nothing_else() {
             "alex",
             false,
         ),
-        ("by the controller", "UPDATE", &token, &token, "system:kube-controller-manager", false),
-        ("by the API server", "UPDATE", &token, &token, "system:apiserver", false),
+        (
+            "by the controller",
+            "UPDATE",
+            &token,
+            &token,
+            "system:kube-controller-manager",
+            false,
+        ),
+        (
+            "by the API server",
+            "UPDATE",
+            &token,
+            &token,
+            "system:apiserver",
+            false,
+        ),
         (
             "by the tokens controller",
             "UPDATE",
@@ -235,7 +303,14 @@ fn the_rule_for_secrets_sees_tokens_and_nothing_else() {
             "system:serviceaccount:kube-systems:x",
             true,
         ),
-        ("by somebody else", "UPDATE", &token, &token, "x-system:apiserver", true),
+        (
+            "by somebody else",
+            "UPDATE",
+            &token,
+            &token,
+            "x-system:apiserver",
+            true,
+        ),
     ] {
         let request = secret(operation, old, new, user);
         assert_eq!(admission::asks(policy, &request), Ok(asked), "{case}");
@@ -253,20 +328,47 @@ fn people_and_nodes_ask_different_policies() {
     });
     let objects = rendered(&values);
     for (user, groups, namespace, people, nodes) in [
-        ("system:node:worker", json!(["system:nodes"]), "payments", false, true),
-        ("system:node:worker", json!(["system:authenticated"]), "payments", true, false),
+        (
+            "system:node:worker",
+            json!(["system:nodes"]),
+            "payments",
+            false,
+            true,
+        ),
+        (
+            "system:node:worker",
+            json!(["system:authenticated"]),
+            "payments",
+            true,
+            false,
+        ),
         ("system:node:worker", Value::Null, "payments", true, false),
         ("alex", json!(["system:nodes"]), "payments", true, false),
         ("alex", json!([]), "payments", true, false),
-        ("system:serviceaccount:vault:agent", json!([]), "payments", false, false),
+        (
+            "system:serviceaccount:vault:agent",
+            json!([]),
+            "payments",
+            false,
+            false,
+        ),
         ("alex", json!([]), "kube-system", false, false),
-        ("system:node:worker", json!(["system:nodes"]), "kube-system", false, false),
+        (
+            "system:node:worker",
+            json!(["system:nodes"]),
+            "kube-system",
+            false,
+            false,
+        ),
     ] {
         let mut request = special("tokenrequest-kubelet-3607");
         request["namespace"] = json!(namespace);
         request["userInfo"] = json!({ "username": user, "groups": groups });
         if groups.is_null() {
-            request["userInfo"].as_object_mut().unwrap().remove("groups");
+            request["userInfo"]
+                .as_object_mut()
+                .unwrap()
+                .remove("groups");
         }
         for (suffix, asked) in [
             ("-people", people),
@@ -275,7 +377,11 @@ fn people_and_nodes_ask_different_policies() {
             ("-nodes-final", nodes),
         ] {
             let policy = policy(&objects, suffix);
-            assert_eq!(admission::asks(policy, &request), Ok(asked), "{user} {groups} {suffix}");
+            assert_eq!(
+                admission::asks(policy, &request),
+                Ok(asked),
+                "{user} {groups} {suffix}"
+            );
         }
     }
 }
@@ -293,12 +399,20 @@ fn mirror_pods_are_left_out_and_nothing_else_is() {
     ] {
         for suffix in ["", "-final"] {
             let policy = policy(&objects, suffix);
-            assert_eq!(admission::asks(policy, &special(file)), Ok(asked), "{file} {suffix}");
+            assert_eq!(
+                admission::asks(policy, &special(file)),
+                Ok(asked),
+                "{file} {suffix}"
+            );
         }
     }
     let mut ephemeral = special("pod-update-ephemeral");
     ephemeral["object"]["metadata"]["annotations"] = json!({ "kubernetes.io/config.mirror": "x" });
-    assert_eq!(admission::asks(policy(&objects, ""), &ephemeral), Ok(true), "anybody may annotate");
+    assert_eq!(
+        admission::asks(policy(&objects, ""), &ephemeral),
+        Ok(true),
+        "anybody may annotate"
+    );
 }
 
 #[test]
@@ -333,12 +447,42 @@ fn the_guard_keeps_all_other_policies_off_the_server() {
     let mut going = other("tenants", RELEASE);
     going["metadata"]["deletionTimestamp"] = json!("2026-11-26T20:00:00Z");
     for (case, kind, object, refused) in [
-        ("a tenant's", "AdmissionPolicy", other("tenants", RELEASE), true),
-        ("a tenant's with a name of ours", "AdmissionPolicy", other(RELEASE, RELEASE), true),
-        ("a tenant's group", "AdmissionPolicyGroup", other(RELEASE, RELEASE), true),
-        ("another for the cluster", "ClusterAdmissionPolicy", other("theirs", RELEASE), true),
-        ("a group for the cluster", "ClusterAdmissionPolicyGroup", other(RELEASE, RELEASE), true),
-        ("elsewhere", "AdmissionPolicy", other("tenants", "default"), false),
+        (
+            "a tenant's",
+            "AdmissionPolicy",
+            other("tenants", RELEASE),
+            true,
+        ),
+        (
+            "a tenant's with a name of ours",
+            "AdmissionPolicy",
+            other(RELEASE, RELEASE),
+            true,
+        ),
+        (
+            "a tenant's group",
+            "AdmissionPolicyGroup",
+            other(RELEASE, RELEASE),
+            true,
+        ),
+        (
+            "another for the cluster",
+            "ClusterAdmissionPolicy",
+            other("theirs", RELEASE),
+            true,
+        ),
+        (
+            "a group for the cluster",
+            "ClusterAdmissionPolicyGroup",
+            other(RELEASE, RELEASE),
+            true,
+        ),
+        (
+            "elsewhere",
+            "AdmissionPolicy",
+            other("tenants", "default"),
+            false,
+        ),
         (
             "nowhere yet",
             "AdmissionPolicy",
@@ -358,8 +502,13 @@ fn the_guard_keeps_all_other_policies_off_the_server() {
 fn a_pattern_matches_in_cel_what_it_matches_in_the_policy() {
     let values = json!({ "step": "mutate", "namespaces": ["a-*", "b.c", "*-x-*", "d"] });
     let objects = rendered(&values);
-    let conditions = policy(&objects, "-final")["spec"]["matchConditions"].as_array().unwrap();
-    let expression = conditions.iter().find(|it| it["name"] == "only-enforced-namespaces").unwrap();
+    let conditions = policy(&objects, "-final")["spec"]["matchConditions"]
+        .as_array()
+        .unwrap();
+    let expression = conditions
+        .iter()
+        .find(|it| it["name"] == "only-enforced-namespaces")
+        .unwrap();
     let expression = expression["expression"].as_str().unwrap();
     for (namespace, expected) in [
         ("a-", true),

@@ -101,12 +101,20 @@ fn everything() -> Value {
 fn all_objects() -> Vec<(String, Value)> {
     let mut objects = Vec::new();
     for values in [json!({}), json!({ "step": "enforce" }), everything()] {
-        objects.extend(rendered(&values).into_iter().map(|object| (values.to_string(), object)));
+        objects.extend(
+            rendered(&values)
+                .into_iter()
+                .map(|object| (values.to_string(), object)),
+        );
     }
     for file in std::fs::read_dir(root().join("examples")).unwrap() {
         let path = file.unwrap().path();
         let found = parse(&std::fs::read_to_string(&path).unwrap());
-        objects.extend(found.into_iter().map(|object| (path.display().to_string(), object)));
+        objects.extend(
+            found
+                .into_iter()
+                .map(|object| (path.display().to_string(), object)),
+        );
     }
     objects
 }
@@ -123,13 +131,17 @@ fn assert_kept(place: &str, before: &Value, after: &Value) {
     match (before, after) {
         (Value::Object(before), Value::Object(after)) => {
             for (name, value) in before {
-                let kept =
-                    after.get(name).unwrap_or_else(|| panic!("{place}.{name}: no such field"));
+                let kept = after
+                    .get(name)
+                    .unwrap_or_else(|| panic!("{place}.{name}: no such field"));
                 assert_kept(&format!("{place}.{name}"), value, kept);
             }
         }
         (Value::Array(before), Value::Array(after)) if before.len() == after.len() => {
-            before.iter().zip(after).for_each(|(before, after)| assert_kept(place, before, after));
+            before
+                .iter()
+                .zip(after)
+                .for_each(|(before, after)| assert_kept(place, before, after));
         }
         _ => assert_eq!(before, after, "{place}"),
     }
@@ -193,7 +205,10 @@ fn two_policy_servers_run_on_different_nodes_and_are_not_evicted_together() {
     assert_eq!(spec["replicas"], 2);
     assert_eq!(spec["minAvailable"], 1);
     for field in ["requests", "limits"] {
-        assert!(spec[field]["cpu"].is_string() && spec[field]["memory"].is_string(), "{field}");
+        assert!(
+            spec[field]["cpu"].is_string() && spec[field]["memory"].is_string(),
+            "{field}"
+        );
     }
     let class = find(&objects, "PriorityClass", "").unwrap();
     assert_eq!(spec["priorityClassName"], class["metadata"]["name"]);
@@ -219,7 +234,10 @@ fn an_existing_policy_server_is_used_as_it_is() {
     }
     assert_eq!(policy(&objects, "")["spec"]["policyServer"], "shared");
     let pulled = rendered(&json!({ "pullSecret": "pull" }));
-    assert_eq!(find(&pulled, "PolicyServer", "").unwrap()["spec"]["imagePullSecret"], "pull");
+    assert_eq!(
+        find(&pulled, "PolicyServer", "").unwrap()["spec"]["imagePullSecret"],
+        "pull"
+    );
 }
 
 #[test]
@@ -230,12 +248,19 @@ fn the_look_up_comes_with_what_it_needs() {
         for suffix in ["", "-final"] {
             let spec = &policy(objects, suffix)["spec"];
             let secrets = json!([{ "apiVersion": "v1", "kind": "Secret" }]);
-            assert_eq!(spec["contextAwareResources"] == secrets, expected, "{suffix}");
+            assert_eq!(
+                spec["contextAwareResources"] == secrets,
+                expected,
+                "{suffix}"
+            );
             let detect = &spec["settings"]["legacyTokens"]["detect"];
             assert_eq!(detect == "Lookup", expected, "{suffix}");
         }
         assert_eq!(find(objects, "ClusterRole", "-lookup").is_some(), expected);
-        assert_eq!(find(objects, "NetworkPolicy", "-lookup").is_some(), expected);
+        assert_eq!(
+            find(objects, "NetworkPolicy", "-lookup").is_some(),
+            expected
+        );
     }
     let role = find(&on, "ClusterRole", "-lookup").unwrap();
     assert_eq!(
@@ -268,10 +293,22 @@ fn everything_but_the_policies_for_pods_is_off_until_it_is_switched_on() {
     for (values, expected) in [
         (json!({}), (1, 0, 0)),
         (json!({ "step": "enforce" }), (2, 0, 0)),
-        (json!({ "step": "enforce", "tokenApi": { "people": { "enabled": true } } }), (4, 0, 0)),
-        (json!({ "step": "enforce", "tokenApi": { "nodes": { "enabled": true } } }), (4, 0, 0)),
-        (json!({ "step": "enforce", "secretsAndDrivers": { "enabled": true } }), (4, 0, 0)),
-        (json!({ "step": "enforce", "alerts": { "enabled": true } }), (2, 1, 0)),
+        (
+            json!({ "step": "enforce", "tokenApi": { "people": { "enabled": true } } }),
+            (4, 0, 0),
+        ),
+        (
+            json!({ "step": "enforce", "tokenApi": { "nodes": { "enabled": true } } }),
+            (4, 0, 0),
+        ),
+        (
+            json!({ "step": "enforce", "secretsAndDrivers": { "enabled": true } }),
+            (4, 0, 0),
+        ),
+        (
+            json!({ "step": "enforce", "alerts": { "enabled": true } }),
+            (2, 1, 0),
+        ),
     ] {
         assert_eq!(kinds(&values), expected, "{values}");
     }
@@ -294,7 +331,10 @@ fn people_have_a_failure_policy_and_a_maximum_of_their_own() {
     ] {
         let spec = &policy(&objects, suffix)["spec"];
         assert_eq!(spec["failurePolicy"], failure_policy, "{suffix}");
-        assert_eq!(spec["settings"]["maxExpirationSeconds"], maximum, "{suffix}");
+        assert_eq!(
+            spec["settings"]["maxExpirationSeconds"], maximum,
+            "{suffix}"
+        );
     }
 }
 
@@ -313,7 +353,12 @@ fn on_aks_the_selectors_have_the_terms_that_the_enforcer_wants() {
     let name = "kubernetes.io/metadata.name";
     assert_eq!(terms(&json!({}), ""), [name]);
     let aks = json!({ "provider": "aks", "step": "enforce" });
-    let expected = [name, "control-plane", "kubernetes.azure.com/managedby", "control-plane"];
+    let expected = [
+        name,
+        "control-plane",
+        "kubernetes.azure.com/managedby",
+        "control-plane",
+    ];
     assert_eq!(terms(&aks, ""), expected);
     assert_eq!(terms(&aks, "-final"), expected);
     assert!(notes(&aks).contains("control-plane: controller-manager"));
@@ -346,7 +391,10 @@ fn alerts_name_the_webhooks_and_policies_of_the_release() {
                 .unwrap_or_else(|error| panic!("{expression}: {error}"));
             // Progress that is shown, not alarmed about.
             let is_alert = !rule["alert"].is_null();
-            assert!(!(is_alert && expression.contains("serviceaccount_valid")), "{expression}");
+            assert!(
+                !(is_alert && expression.contains("serviceaccount_valid")),
+                "{expression}"
+            );
             assert_eq!(rule["labels"]["team"] == "t", is_alert, "{expression}");
         }
     }
@@ -359,15 +407,25 @@ fn alerts_name_the_webhooks_and_policies_of_the_release() {
 fn the_examples_are_what_the_chart_renders() {
     let folder = root().join("target/examples");
     std::fs::create_dir_all(&folder).unwrap();
-    let script = Command::new(root().join("scripts/examples.sh")).arg(&folder).output().unwrap();
-    assert!(script.status.success(), "{}", String::from_utf8_lossy(&script.stderr));
+    let script = Command::new(root().join("scripts/examples.sh"))
+        .arg(&folder)
+        .output()
+        .unwrap();
+    assert!(
+        script.status.success(),
+        "{}",
+        String::from_utf8_lossy(&script.stderr)
+    );
     let mut compared = 0;
     for file in std::fs::read_dir(root().join("chart/ci")).unwrap() {
         let file = file.unwrap().file_name().into_string().unwrap();
         let example = format!("{}.yml", file.strip_suffix("-values.yaml").expect("a name"));
         let read =
             |folder: &std::path::Path| std::fs::read_to_string(folder.join(&example)).unwrap();
-        assert!(read(&folder) == read(&root().join("examples")), "{example}: run `make examples`");
+        assert!(
+            read(&folder) == read(&root().join("examples")),
+            "{example}: run `make examples`"
+        );
         compared += 1;
     }
     assert!(compared >= 9, "{compared} examples");
@@ -382,10 +440,22 @@ fn kubectl_reads_the_examples() {
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::copy(&path, folder.join("all.yaml")).unwrap();
         std::fs::write(folder.join("kustomization.yaml"), "resources: [all.yaml]\n").unwrap();
-        let output = Command::new("kubectl").arg("kustomize").arg(&folder).output().unwrap();
-        assert!(output.status.success(), "{example}: {}", String::from_utf8_lossy(&output.stderr));
+        let output = Command::new("kubectl")
+            .arg("kustomize")
+            .arg(&folder)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{example}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let found = parse(std::str::from_utf8(&output.stdout).unwrap()).len();
-        assert_eq!(found, parse(&std::fs::read_to_string(&path).unwrap()).len(), "{example}");
+        assert_eq!(
+            found,
+            parse(&std::fs::read_to_string(&path).unwrap()).len(),
+            "{example}"
+        );
     }
 }
 
@@ -449,7 +519,10 @@ fn the_notes_say_what_was_installed_and_how_to_go_on_and_back() {
         for expected in expected.into_iter().chain(always) {
             assert!(notes.contains(expected), "{expected}: {notes}");
         }
-        assert!(!notes.contains("<no value>") && !notes.contains("%!"), "{notes}");
+        assert!(
+            !notes.contains("<no value>") && !notes.contains("%!"),
+            "{notes}"
+        );
     }
     assert!(helm::template(&see, &[]).is_ok());
 }
@@ -465,7 +538,9 @@ fn the_table_of_injectors_has_their_audiences_and_lifetimes() {
         ("identity.l5d.io", "86400"),
         ("spire-server", "7200"),
     ] {
-        let row = values.lines().find(|line| line.starts_with("# ") && line.contains(audience));
+        let row = values
+            .lines()
+            .find(|line| line.starts_with("# ") && line.contains(audience));
         assert!(row.is_some_and(|row| row.contains(seconds)), "{audience}");
     }
 }

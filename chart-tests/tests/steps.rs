@@ -8,8 +8,11 @@ use serde_json::{Value, json};
 const STEPS: [&str; 3] = ["see", "mutate", "enforce"];
 
 /// The mutating policies, and the suffix of the validating one of each.
-const TWINS: [(&str, &str); 3] =
-    [("", "-final"), ("-people", "-people-final"), ("-nodes", "-nodes-final")];
+const TWINS: [(&str, &str); 3] = [
+    ("", "-final"),
+    ("-people", "-people-final"),
+    ("-nodes", "-nodes-final"),
+];
 
 /// What people write: nothing; a bit of everything; overrides that overlap with `namespaces`.
 fn user_settings() -> Vec<(&'static str, Value)> {
@@ -29,7 +32,10 @@ fn user_settings() -> Vec<(&'static str, Value)> {
                 "optOutAnnotation": "tokens.example.com/exempt",
             }),
         ),
-        ("groups are not checked", json!({ "fsGroup": { "rule": "RunAsAny" } })),
+        (
+            "groups are not checked",
+            json!({ "fsGroup": { "rule": "RunAsAny" } }),
+        ),
         ("what is enforced is rejected", json!({ "mode": "reject" })),
         (
             "overrides that overlap",
@@ -44,8 +50,14 @@ fn user_settings() -> Vec<(&'static str, Value)> {
     ]
 }
 
-const NAMESPACES: [&str; 6] =
-    ["team-a-web", "team-a-old", "team-a-strict", "team-b", "strict", "payments"];
+const NAMESPACES: [&str; 6] = [
+    "team-a-web",
+    "team-a-old",
+    "team-a-strict",
+    "team-b",
+    "strict",
+    "payments",
+];
 
 fn values(step: &str, settings: &Value) -> Value {
     json!({
@@ -81,7 +93,14 @@ fn without_mode(settings: &Value) -> Value {
 
 fn orders() -> Vec<[&'static str; 3]> {
     let [a, b, c] = STEPS;
-    vec![[a, b, c], [a, c, b], [b, a, c], [b, c, a], [c, a, b], [c, b, a]]
+    vec![
+        [a, b, c],
+        [a, c, b],
+        [b, a, c],
+        [b, c, a],
+        [c, a, b],
+        [c, b, a],
+    ]
 }
 
 #[test]
@@ -122,11 +141,18 @@ fn each_step_enforces_what_the_one_before_did_and_more() {
             let modes = STEPS.map(|step| {
                 let objects = rendered(&values(step, &settings));
                 let settings = &policy(&objects, "")["spec"]["settings"];
-                effective(settings, "mode", namespace).as_str().unwrap().to_owned()
+                effective(settings, "mode", namespace)
+                    .as_str()
+                    .unwrap()
+                    .to_owned()
             });
             let own = effective(&settings, "mode", namespace).as_str();
             let own = own.filter(|_| !settings["overrides"].is_null());
-            let in_mutate = if namespace.starts_with("team-a-") { enforced } else { "warn" };
+            let in_mutate = if namespace.starts_with("team-a-") {
+                enforced
+            } else {
+                "warn"
+            };
             let expected = ["warn", own.unwrap_or(in_mutate), own.unwrap_or(enforced)];
             assert_eq!(modes, expected, "{case} {namespace}");
         }
@@ -139,8 +165,14 @@ fn each_mutating_policy_has_a_validating_one_that_differs_in_mode_and_rule_only(
         for step in ["mutate", "enforce"] {
             let objects = rendered(&values(step, &settings));
             let mutating = of_kind(&objects, "ClusterAdmissionPolicy");
-            let mutating = mutating.iter().filter(|policy| policy["spec"]["mutating"] == true);
-            assert_eq!(mutating.count(), TWINS.len(), "{case}: a mutating policy without twin");
+            let mutating = mutating
+                .iter()
+                .filter(|policy| policy["spec"]["mutating"] == true);
+            assert_eq!(
+                mutating.count(),
+                TWINS.len(),
+                "{case}: a mutating policy without twin"
+            );
             for (first, second) in TWINS {
                 let case = format!("{case} {step} {second}");
                 let [first, second] =
@@ -171,7 +203,11 @@ fn each_mutating_policy_has_a_validating_one_that_differs_in_mode_and_rule_only(
                 let kept = first["matchConditions"].as_array().unwrap();
                 let conditions = second["matchConditions"].as_array().unwrap();
                 assert_eq!(&conditions[..kept.len()], kept, "{case}");
-                assert_eq!(conditions.len() - kept.len(), usize::from(step == "mutate"), "{case}");
+                assert_eq!(
+                    conditions.len() - kept.len(),
+                    usize::from(step == "mutate"),
+                    "{case}"
+                );
             }
         }
     }
@@ -194,9 +230,18 @@ fn in_step_see_nothing_is_mutated_or_rejected() {
                 assert_eq!(answer["mutated_object"], Value::Null, "{case}");
             }
             let object = admission::mutate(&objects, &captured.request).unwrap();
-            assert_eq!(object, captured.request["object"], "{case} {}", captured.file);
+            assert_eq!(
+                object, captured.request["object"],
+                "{case} {}",
+                captured.file
+            );
             for (name, actions) in admission::failed(&objects, &captured.request).unwrap() {
-                assert_eq!(actions, ["Warn", "Audit"], "{case} {name} {}", captured.file);
+                assert_eq!(
+                    actions,
+                    ["Warn", "Audit"],
+                    "{case} {name} {}",
+                    captured.file
+                );
             }
         }
     }
@@ -221,7 +266,11 @@ fn the_validating_policy_never_refuses_what_the_mutating_one_admitted() {
                 captured.request["object"] = answer["mutated_object"].clone();
             }
             let answer = ask(&captured.request, &second["spec"]["settings"]);
-            assert_eq!(answer["accepted"], true, "{case} {}: {}", captured.file, answer["message"]);
+            assert_eq!(
+                answer["accepted"], true,
+                "{case} {}: {}",
+                captured.file, answer["message"]
+            );
             admitted += 1;
         }
     }
@@ -248,9 +297,14 @@ fn in_step_mutate_the_validating_policy_is_asked_in_these_namespaces_only() {
 #[test]
 fn a_policy_has_one_name_one_mutating_and_one_mode() {
     let all = STEPS.map(|step| rendered(&values(step, &json!({}))));
-    for policy in all.iter().flat_map(|objects| of_kind(objects, "ClusterAdmissionPolicy")) {
+    for policy in all
+        .iter()
+        .flat_map(|objects| of_kind(objects, "ClusterAdmissionPolicy"))
+    {
         let spec = &policy["spec"];
-        let is_first = TWINS.iter().any(|(first, _)| name(policy) == format!("{RELEASE}{first}"));
+        let is_first = TWINS
+            .iter()
+            .any(|(first, _)| name(policy) == format!("{RELEASE}{first}"));
         assert_eq!(spec["mode"], "protect", "{}", name(policy));
         assert_eq!(spec["mutating"], is_first, "{}", name(policy));
         assert_eq!(spec["policyServer"], RELEASE, "{}", name(policy));
@@ -265,7 +319,10 @@ fn position(objects: &[Value], suffix: &str) -> usize {
     let expected = format!("{RELEASE}{suffix}");
     let is_it =
         |object: &Value| object["kind"] == "ClusterAdmissionPolicy" && name(object) == expected;
-    objects.iter().position(is_it).unwrap_or_else(|| panic!("{suffix}"))
+    objects
+        .iter()
+        .position(is_it)
+        .unwrap_or_else(|| panic!("{suffix}"))
 }
 
 /// What a hook deletes before an event, if there is one.
@@ -280,11 +337,22 @@ fn deleted_before(objects: &[Value], event: &str) -> Vec<String> {
     });
     let Some(job) = job else { return Vec::new() };
     let container = &job["spec"]["template"]["spec"]["containers"][0];
-    let arguments: Vec<_> =
-        container["args"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
-    assert_eq!(arguments[..2], ["delete", "clusteradmissionpolicies.policies.kubewarden.io"]);
+    let arguments: Vec<_> = container["args"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it.as_str().unwrap())
+        .collect();
+    assert_eq!(
+        arguments[..2],
+        ["delete", "clusteradmissionpolicies.policies.kubewarden.io"]
+    );
     assert!(arguments.contains(&"--wait") && arguments.contains(&"--ignore-not-found"));
-    arguments[2..].iter().filter(|it| !it.starts_with("--")).map(|&it| it.to_owned()).collect()
+    arguments[2..]
+        .iter()
+        .filter(|it| !it.starts_with("--"))
+        .map(|&it| it.to_owned())
+        .collect()
 }
 
 #[test]
@@ -317,7 +385,11 @@ fn a_validating_policy_is_made_after_the_mutating_one_and_deleted_before_it() {
             }
         }
         assert_eq!(deleted_before(&objects, "pre-delete"), all, "{values}");
-        let gone: Vec<_> = all.iter().filter(|twin| !rendered.contains(twin)).cloned().collect();
+        let gone: Vec<_> = all
+            .iter()
+            .filter(|twin| !rendered.contains(twin))
+            .cloned()
+            .collect();
         for event in ["pre-upgrade", "pre-rollback"] {
             assert_eq!(deleted_before(&objects, event), gone, "{values} {event}");
         }
@@ -334,9 +406,17 @@ fn hooks_leave_nothing_behind_and_may_delete_nothing_else() {
     assert_eq!(hooks.len(), 5);
     for hook in &hooks {
         let policy = &hook["metadata"]["annotations"]["helm.sh/hook-delete-policy"];
-        assert_eq!(policy, "before-hook-creation,hook-succeeded", "{}", name(hook));
+        assert_eq!(
+            policy,
+            "before-hook-creation,hook-succeeded",
+            "{}",
+            name(hook)
+        );
     }
-    let role = hooks.iter().find(|hook| hook["kind"] == "ClusterRole").unwrap();
+    let role = hooks
+        .iter()
+        .find(|hook| hook["kind"] == "ClusterRole")
+        .unwrap();
     for rule in role["rules"].as_array().unwrap() {
         let deletes = rule["verbs"].as_array().unwrap().contains(&json!("delete"));
         let twins = TWINS.map(|(_, second)| json!(format!("{RELEASE}{second}")));
@@ -385,7 +465,13 @@ fn the_chart_has_the_version_of_the_module() {
     );
     let digest = format!("sha256:{}", "0".repeat(64));
     let objects = helm::rendered(&json!({ "module": { "tag": "v9", "digest": digest } }));
-    assert_eq!(policy(&objects, "")["spec"]["module"], format!("{module}@{digest}"));
+    assert_eq!(
+        policy(&objects, "")["spec"]["module"],
+        format!("{module}@{digest}")
+    );
     let objects = helm::rendered(&json!({ "module": { "tag": "v9" } }));
-    assert_eq!(policy(&objects, "")["spec"]["module"], format!("{module}:v9"));
+    assert_eq!(
+        policy(&objects, "")["spec"]["module"],
+        format!("{module}:v9")
+    );
 }

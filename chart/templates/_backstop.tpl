@@ -108,14 +108,15 @@ What the policy decides from settings alone is decided here; what depends on the
 {{- regexMatch (include "cel.regularExpression" .patterns) .text -}}
 {{- end }}
 
-{{/* True when `audience` is known to be the API server's own. */}}
+{{/* True when `audience` is the API server's own; where the settings don't name any, what it is called
+     nearly everywhere. */}}
 {{- define "backstop.isOwn" -}}
 {{- $settings := include "settings.mutating" .root | fromJson -}}
 {{- $own := default list (default dict $settings.apiServer).audiences -}}
 {{- if $own -}}
 ({{ .audience }} == '' || {{ .audience }}.matches({{ include "cel.patterns" $own }}))
 {{- else -}}
-{{ .audience }} == ''
+({{ .audience }} == '' || {{ .audience }}.startsWith('https://kubernetes.default.svc') || {{ .audience }}.startsWith('kubernetes.default.svc'))
 {{- end -}}
 {{- end }}
 
@@ -249,15 +250,16 @@ spec:
   {{- end }}
 {{- end }}
 
-{{/* The same of a TokenRequest, and the variables that it needs. */}}
+{{/* The same of a TokenRequest, and the variables that it needs: a dict of `root`, `asker` and `maximum`. */}}
 {{- define "backstop.requestVariables" -}}
 {{ include "backstop.variables" . }}
 - name: seconds
   expression: >-
     {{ include "cel.isSet" "object.spec.expirationSeconds" }} ? object.spec.expirationSeconds : 3600
+# None means the API server's own. A node may not name two: such a list is the API server's.
 - name: audiences
   expression: >-
-    {{ include "cel.isSet" "object.spec.audiences" }} && object.spec.audiences.size() > 0 ? object.spec.audiences : ['']
+    {{ include "cel.isSet" "object.spec.audiences" }} && object.spec.audiences.size() {{ ternary "== 1" "> 0" (eq .asker "nodes") }} ? object.spec.audiences : ['']
 # Of several audiences the one with the lowest maximum counts.
 - name: maxima
   expression: >-

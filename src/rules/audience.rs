@@ -9,38 +9,63 @@
 //!
 //! Mutation: none, only the author knows who the token is for.
 
-use crate::message::quoted;
-use crate::request::Subject;
-use crate::review::Review;
+use crate::message::quote;
+use crate::review::{RequestedToken, Review, TokenSource};
 use crate::rules::{Context, Remedy, Rule, Violation};
+use crate::settings::Settings;
 
-pub const RULE: Rule = Rule { name: "audience", check };
+pub const RULE: Rule = Rule {
+    name: "audience",
+    check,
+};
 
 fn check(review: &Review, context: &Context) -> Vec<Violation> {
-    let settings = context.settings;
-    let mut violations = Vec::new();
-    for token in &review.tokens {
-        let audiences = token.audiences.iter().enumerate();
-        for (i, audience) in audiences.filter(|(_, it)| !settings.allows_audience(it)) {
-            let path = match review.subject {
-                Subject::TokenRequest => token.path.element("audiences", i),
-                _ => token.path.child("audience"),
-            };
-            let allowed = settings.allowed_audiences.iter().flatten().map(|it| format!(", {it:?}"));
-            let (asked, allowed) = (quoted(audience), allowed.collect::<String>());
-            let message = format!(
-                "Unsupported value: {asked}: supported values: the API server's own{allowed}"
-            );
-            violations.push(Violation::new(path, message, Remedy::Reject));
-        }
-    }
-    violations
+    let tokens = review.tokens.iter();
+    tokens
+        .filter_map(|token| check_token(token, context.settings))
+        .collect()
+}
+
+/// One violation for all audiences of a token, at the first that isn't allowed.
+fn check_token(token: &RequestedToken, settings: &Settings) -> Option<Violation> {
+    let audiences = token.audiences.iter().enumerate();
+    let mut refused = audiences.filter(|(_, audience)| !settings.allows_audience(audience));
+    let (i, audience) = refused.next()?;
+    let path = match token.source {
+        TokenSource::TokenRequest => token.path.element("audiences", i),
+        _ => token.path.child("audience"),
+    };
+    let allowed = settings.allowed_audiences.iter().flatten();
+    let allowed = allowed.map(|pattern| quote(pattern.as_str()));
+    let own = std::iter::once("the API server's own".to_owned());
+    let more = match refused.count() {
+        0 => String::new(),
+        more => format!("; {more} more of its audiences are not supported"),
+    };
+    // Where the operator names none, nobody knows that this isn't one of them.
+    let hint = if settings.api_server.audiences.is_empty() {
+        "; if it is the API server's own, the operator names it in apiServer.audiences"
+    } else {
+        ""
+    };
+    let message = format!(
+        "Unsupported value: {}: supported values: {}{more}{hint}",
+        quote(audience),
+        list_allowed(own.chain(allowed))
+    );
+    Some(Violation::new(path, message, Remedy::Reject))
+}
+
+fn list_allowed(allowed: impl Iterator<Item = String>) -> String {
+    allowed.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::RULE;
-    use crate::rules::tests::{check, check_pod, check_template, token_volume};
+    use crate::rules::tests::{
+        check, check_pod, check_template, check_token_request, token_volume,
+    };
     use serde_json::{Value, json};
 
     /// The settings' own tests have the table of which audience is allowed.
@@ -79,19 +104,68 @@ mod tests {
             ),
             (
                 "a CSIDriver",
-                check(&RULE, ("storage.k8s.io", "CSIDriver", ""), &driver, &settings),
+                check(
+                    &RULE,
+                    ("storage.k8s.io", "CSIDriver", ""),
+                    &driver,
+                    &settings,
+                ),
                 "spec.tokenRequests[0].audience",
             ),
         ] {
-            let [found] = &*found else { panic!("{name}: {found:?}") };
-            let message =
-                "Unsupported value: \"vault\": supported values: the API server's own, \"sts.*\"";
+            let [found] = &*found else {
+                panic!("{name}: {found:?}")
+            };
+            let message = "Unsupported value: \"vault\": supported values: the API server's own, \
+                 \"sts.*\"; if it is the API server's own, the operator names it in \
+                 apiServer.audiences";
             assert_eq!(
                 (&*found.path, found.remedy, &*found.message),
                 (path, "reject", message),
                 "{name}"
             );
         }
-        assert!(check_pod(&RULE, &volumes, &json!({})).is_empty(), "any audience is allowed");
+        assert!(
+            check_pod(&RULE, &volumes, &json!({})).is_empty(),
+            "any audience is allowed"
+        );
+    }
+
+    #[test]
+    fn audiences_of_one_token_are_one_violation() {
+        let kind = ("authentication.k8s.io", "TokenRequest", "token");
+        let named = json!({ "allowedAudiences": ["a"], "apiServer": { "audiences": ["own"] } });
+        let spec = json!({ "spec": { "audiences": ["a", "b", "own", "c", "d"] } });
+        let found = check(&RULE, kind, &spec, &named);
+        let [found] = &*found else {
+            panic!("{found:?}")
+        };
+        assert_eq!(found.path, "spec.audiences[1]");
+        assert_eq!(
+            found.message,
+            "Unsupported value: \"b\": supported values: the API server's own, \"a\"; 2 more of its \
+             audiences are not supported"
+        );
+    }
+
+    /// k3s and RKE2 have two audiences of their own, which their API server fills in.
+    #[test]
+    fn a_nodes_list_is_the_api_servers_own() {
+        let node = json!({ "username": "system:node:a", "groups": ["system:nodes"] });
+        let by_name = json!({ "username": "system:node:a", "groups": ["dev"] });
+        let by_group = json!({ "username": "alex", "groups": ["system:nodes"] });
+        let two = json!(["https://kubernetes.default.svc.cluster.local", "k3s"]);
+        let settings = json!({ "allowedAudiences": ["vault"] });
+        for (name, user, audiences, expected) in [
+            ("a node with two", &node, &two, 0),
+            ("a node with another one", &node, &json!(["k3s"]), 1),
+            ("a person with two", &json!({ "username": "alex" }), &two, 1),
+            ("who is called like a node", &by_name, &two, 1),
+            ("who is in the nodes' group", &by_group, &two, 1),
+        ] {
+            let object = json!({ "spec": { "audiences": audiences } });
+            let found = check_token_request(&RULE, &object, user, &settings);
+            assert_eq!(found.len(), expected, "{name}: {found:?}");
+        }
     }
 }

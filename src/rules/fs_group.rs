@@ -10,174 +10,211 @@
 //! Mutation: the group that all containers share, if it is allowed, else `fsGroup.default`; only
 //! where nothing is seen that it may break, or the settings say so. A group that is set is never
 //! replaced.
+//!
+//! An ephemeral container may end what a common user protected: whoever adds it is warned.
 
-use crate::decode::Object;
 use crate::field_path::FieldPath;
-use crate::message::{name, quoted};
-use crate::objects::{DEFAULT_MODE, Files, Volume};
+use crate::kubelet::mounts::ContainerFacts;
+use crate::kubelet::operating_system::is_windows;
+use crate::kubelet::token_file::projected_token_file;
+use crate::kubelet::users::{common_user, user_of};
+use crate::message::{quote, quote_in_warning};
+use crate::missing_fs_group::{Breakage, MissingFsGroup};
+use crate::objects::{DEFAULT_MODE, PodSpec};
 use crate::patch::new_value;
-use crate::review::{Mount, PodReview, Review};
-use crate::rules::legacy_token::converted;
+use crate::review::{EphemeralReview, PodReview, Review};
 use crate::rules::{Context, Remedy, Rule, Violation};
-use crate::security_context::{common, is_windows, may_be_root, may_change_groups};
-use crate::settings::{CommonUser, FsGroup, GroupRule, Mode, Obstacle};
+use crate::settings::{FsGroup, GroupRule};
 
-pub const RULE: Rule = Rule { name: "fs-group", check };
+pub const RULE: Rule = Rule {
+    name: "fs-group",
+    check,
+};
 
 fn check(review: &Review, context: &Context) -> Vec<Violation> {
-    let settings = &context.settings.fs_group;
-    let Some(pod) = &review.pod else { return Vec::new() };
-    if settings.rule == GroupRule::RunAsAny || is_windows(pod.spec) {
-        return Vec::new();
+    if let Some(ephemeral) = &review.ephemeral {
+        return Vec::from_iter(check_ephemeral(ephemeral));
     }
-    let mut token_volumes: Vec<_> = review.tokens.iter().filter_map(|token| token.volume).collect();
-    token_volumes.extend(converted(review, context).into_iter().map(|(_, volume)| volume));
-    token_volumes.dedup();
-    if token_volumes.is_empty() && !pod.injects_token {
+    let Some(pod) = &review.pod else {
         return Vec::new();
-    }
+    };
     let path = pod.path.child("securityContext").child("fsGroup");
-    let may_be_absent = || {
-        settings.rule == GroupRule::MayRunAs
-            || (settings.common_user == CommonUser::Accept
-                && common(pod.spec, |it| it.run_as_user).is_some())
+    let volume = context.token_volume;
+    let missing = context.missing_fs_group.as_ref();
+    let violation = match missing {
+        Some(missing) => Some(report_missing(path, volume, missing, pod.is_template)),
+        None => check_group(path, pod, volume, &context.settings.fs_group),
     };
-    let mut violation = match pod.spec.security_context.fs_group {
-        Some(group) if !settings.allows(group) => {
-            let allowed: Vec<_> = settings.allowed().iter().map(|it| it.to_string()).collect();
-            let message = format!("Invalid value: {group}: must be in {}", allowed.join(", "));
-            Violation::new(path, message, Remedy::Reject)
+    let violation = violation.map(|violation| {
+        let is_presumed = volume.is_none();
+        Violation {
+            is_presumed,
+            ..violation
         }
-        None if !may_be_absent() => missing(path, pod, &token_volumes, settings),
-        _ => return Vec::new(),
-    };
-    // A template doesn't show the volume that the API server will inject into its Pods, and the
-    // service account may switch it off: what follows from that volume alone is a notice.
-    if token_volumes.is_empty() {
-        let is_admitted = matches!(violation.remedy, Remedy::Patch(_) | Remedy::Warn);
-        if context.settings.mode != Mode::Mutate || !is_admitted {
-            violation.warnings = vec![violation.to_string()];
-        }
-        violation.remedy = Remedy::Notice;
-    }
-    vec![violation]
+    });
+    Vec::from_iter(violation)
 }
 
-fn missing(path: FieldPath, pod: &PodReview, volumes: &[&str], settings: &FsGroup) -> Violation {
-    let shared = common(pod.spec, |it| it.run_as_group).filter(|group| settings.allows(*group));
-    let group = shared.unwrap_or(settings.default);
-    let holder = match volumes {
-        [volume, ..] => format!("volume {}", quoted(volume)),
-        [] => "the volume that the API server injects".to_owned(),
+/// A group that is set has to be allowed, where there is a token for it.
+fn check_group(
+    path: FieldPath,
+    pod: &PodReview,
+    volume: Option<&str>,
+    settings: &FsGroup,
+) -> Option<Violation> {
+    let group = pod.spec.security_context.fs_group?;
+    let has_token = volume.is_some() || pod.injects_token;
+    if !has_token
+        || settings.rule == GroupRule::RunAsAny
+        || settings.allows(group)
+        || is_windows(pod.spec)
+    {
+        return None;
+    }
+    let allowed = settings.allowed().iter().map(|range| range.0.to_string());
+    let allowed = allowed.collect::<Vec<_>>().join(", ");
+    let message = format!("Invalid value: {group}: must be in {allowed}");
+    Some(Violation::new(path, message, Remedy::Reject))
+}
+
+fn report_missing(
+    path: FieldPath,
+    volume: Option<&str>,
+    missing: &MissingFsGroup,
+    is_template: bool,
+) -> Violation {
+    let (group, reason, remedy) = match missing {
+        MissingFsGroup::Reject { group, breakage } => {
+            let reason = format!("; it is not set for you, since {}", breakage.what);
+            (*group, reason, Remedy::Reject)
+        }
+        MissingFsGroup::Leave { group, breakages } => {
+            (*group, String::new(), leave(&path, breakages, is_template))
+        }
+        MissingFsGroup::Set {
+            group,
+            on_root_mismatch,
+            warnings,
+        } => {
+            let remedy = set_group(&path, *group, *on_root_mismatch, warnings, is_template);
+            (Some(*group), String::new(), remedy)
+        }
     };
-    let message = format!(
-        "Required value: set it to a group of the processes that read the token, such as {group}: \
-         without it the token in {holder} is not limited to one group"
-    );
-    let persistent = persistent_volume(pod);
-    let root = root_container(pod, volumes);
-    let obstacles = [
-        (settings.persistent_volumes, &persistent),
-        (settings.private_files, &private_volume(pod)),
-        (settings.root_containers, &root),
-    ];
-    let reasons =
-        |choice| obstacles.iter().filter(move |it| it.0 == choice).filter_map(|it| it.1.as_ref());
-    if let Some(reason) = reasons(Obstacle::Reject).next() {
-        let message = format!("{message}; it is not set for you, since {reason}");
-        return Violation::new(path, message, Remedy::Reject);
+    let message = require_group(volume, group) + &reason;
+    Violation::new(path, message, remedy)
+}
+
+fn leave(path: &FieldPath, breakages: &[Breakage], is_template: bool) -> Remedy {
+    let left = if is_template {
+        "will be left out of its Pods"
+    } else {
+        "is left out"
+    };
+    let warn = |breakage: &Breakage| {
+        format!(
+            "{path}: {}: it {left}, since {}",
+            breakage.advice, breakage.what
+        )
+    };
+    Remedy::Leave {
+        reasons: breakages
+            .iter()
+            .map(|breakage| breakage.what.clone())
+            .collect(),
+        warnings: breakages.iter().map(warn).collect(),
     }
-    let left_out = |it| format!("{path}: set it yourself; it is left out, since {it}");
-    let mut warnings: Vec<_> = reasons(Obstacle::Leave).map(left_out).collect();
-    if !warnings.is_empty() {
-        return Violation { warnings, ..Violation::new(path, message, Remedy::Warn) };
-    }
-    warnings.extend(root.map(|reason| {
-        format!("{path}: set runAsUser, or the right group: it is set to {group}, but {reason}")
-    }));
+}
+
+fn set_group(
+    path: &FieldPath,
+    group: i64,
+    on_root_mismatch: bool,
+    breakages: &[Breakage],
+    is_template: bool,
+) -> Remedy {
+    let set = if is_template {
+        "will be set in its Pods"
+    } else {
+        "is set"
+    };
+    let warn = |breakage: &Breakage| {
+        format!(
+            "{path}: {}: it {set} to {group}, but {}",
+            breakage.advice, breakage.what
+        )
+    };
     let mut patches = vec![(path.clone(), new_value(group))];
-    if persistent.is_some() && pod.spec.security_context.fs_group_change_policy.is_empty() {
+    if on_root_mismatch {
         let policy = path.parent().child("fsGroupChangePolicy");
         patches.push((policy, new_value("OnRootMismatch")));
     }
-    Violation { warnings, ..Violation::new(path, message, Remedy::Patch(patches)) }
-}
-
-/// What would happen to a volume whose files outlive a container. The kubelet leaves read-only
-/// sources alone.
-fn persistent_volume(pod: &PodReview) -> Option<String> {
-    let is_writable = |it: &Object<Files>| it.read_only != Some(true);
-    let mut volumes = pod.spec.volumes.iter();
-    let volume = volumes.find(|it| it.persistent.as_deref().is_some_and(is_writable));
-    let volume = name(volume.map(|it| &*it.name).or(pod.claim)?);
-    Some(format!(
-        "it changes group and mode of the files on volume {volume}, which outlive a container"
-    ))
-}
-
-/// What would happen to a file that its group mustn't read, in a volume that a container sees which
-/// may be the file's owner: root, or for the key of a Pod certificate the user of all containers.
-/// The kubelet adds 0440 to every file (`pkg/volume/volume_linux.go`, `changeFilePermission`).
-fn private_volume(pod: &PodReview) -> Option<String> {
-    let owns_keys = common(pod.spec, |it| it.run_as_user).is_some();
-    let may_be_root = |mount: &Mount| may_be_root(pod.spec, mount.container);
-    let volume = pod.spec.volumes.iter().find(|volume| {
-        let mut mounts = pod.mounts_of(&volume.name).iter();
-        let mut sources = volume.projected.sources.iter();
-        (owns_keys && sources.any(|it| it.pod_certificate.is_some()) && mounts.len() > 0)
-            || (has_private_file(volume, None) && mounts.any(may_be_root))
-    });
-    let volume = name(&volume?.name);
-    Some(format!(
-        "it lets its group read the private files of volume {volume}, which programs such as ssh then \
-         refuse"
-    ))
-}
-
-/// What would happen in a container that sees the token, may be root and may change its groups. The
-/// kubelet gives Pod certificates and trust bundles the modes of tokens
-/// (`pkg/volume/projected/projected.go`, `collectData`).
-fn root_container(pod: &PodReview, token_volumes: &[&str]) -> Option<String> {
-    let is_like_token =
-        |it: &Object<Volume>| it.pod_certificate.is_some() || it.cluster_trust_bundle.is_some();
-    let others = pod.spec.volumes.iter();
-    let others = others.filter(|it| it.projected.sources.iter().any(is_like_token));
-    let volumes = token_volumes.iter().copied().chain(others.map(|volume| &*volume.name));
-    let with_token = volumes.flat_map(|volume| pod.mounts_of(volume)).map(|mount| mount.container);
-    let all = pod.spec.all_containers().filter(|_| pod.injects_token);
-    let container = with_token.chain(all).find(|it| may_change_groups(pod.spec, it))?;
-    let container = name(&container.name);
-    Some(format!(
-        "if container {container} starts as root and becomes another user, that user can't read the \
-         token"
-    ))
-}
-
-/// True when a file of the volume, or of a source of a projected one, lacks read access for its
-/// group as the kubelet would write it.
-fn has_private_file(volume: &Volume, default_mode: Option<i32>) -> bool {
-    let projected = &volume.projected;
-    if projected.sources.iter().any(|source| has_private_file(source, projected.default_mode)) {
-        return true;
+    Remedy::Patch {
+        patches,
+        warnings: breakages.iter().map(warn).collect(),
     }
-    // Its group may not read it.
-    let is_private = |mode: Option<i32>| mode.unwrap_or(DEFAULT_MODE) & 0o040 == 0;
-    let sources = [&volume.secret, &volume.config_map, &volume.downward_api];
-    let Some(files) = sources.into_iter().flatten().next() else {
-        // A token, a certificate, or what a later Kubernetes has.
-        return is_private(default_mode);
+}
+
+fn require_group(volume: Option<&str>, group: Option<i64>) -> String {
+    let holder = match volume {
+        Some(volume) => format!("volume {}", quote(volume)),
+        None => "the volume that the API server injects".to_owned(),
     };
-    let default_mode = files.default_mode.or(default_mode);
-    // All keys become files when none is selected.
-    let has_all_keys = files.items.is_empty() && volume.downward_api.is_none();
-    (has_all_keys && is_private(default_mode))
-        || files.items.iter().any(|item| is_private(item.mode.or(default_mode)))
+    let example = group
+        .map(|group| format!(", such as {group}"))
+        .unwrap_or_default();
+    format!(
+        "Required value: set it to a group of the processes that read the token{example}: without it \
+         the token in {holder} is not limited to one group"
+    )
+}
+
+/// The kubelet gives the token of a Pod without fsGroup to the user of all containers. A new one of
+/// another user ends that at the next renewal, for the running containers as well.
+fn check_ephemeral(ephemeral: &EphemeralReview) -> Option<Violation> {
+    let pod = ephemeral.pod;
+    let user = common_user(pod)?;
+    if pod.security_context.fs_group.is_some() || is_windows(pod) {
+        return None;
+    }
+    let is_other = |facts: &&ContainerFacts| user_of(pod, facts.container) != Some(user);
+    let newcomer = ephemeral.containers.iter().find(is_other)?;
+    let mode = most_private_token_mode(pod)?;
+    let after = projected_token_file(None, None, mode);
+    let effect = if after.is_readable_by_all() {
+        "every process of the Pod can read the token"
+    } else {
+        "the Pod's own containers may not read their token any more"
+    };
+    let message = format!(
+        "set runAsUser {user} in container {}: without it {effect} from its next renewal on",
+        quote_in_warning(&newcomer.container.name)
+    );
+    Some(Violation::notice(
+        newcomer.path(&FieldPath::new(&["spec"])),
+        message,
+    ))
+}
+
+/// The mode of the volume with a token from which most processes are kept out.
+fn most_private_token_mode(pod: &PodSpec) -> Option<i32> {
+    let projected = pod
+        .volumes
+        .iter()
+        .filter_map(|volume| volume.projected.as_ref());
+    let with_token = projected.filter(|projected| {
+        let mut sources = projected.sources.iter();
+        sources.any(|source| source.service_account_token.is_some())
+    });
+    let modes = with_token.map(|projected| projected.default_mode.unwrap_or(DEFAULT_MODE));
+    modes.min_by_key(|mode| mode & 0o004)
 }
 
 #[cfg(test)]
 mod tests {
     use super::RULE;
-    use crate::rules::tests::{Found, check, check_pod, check_template, pod, token_volume};
+    use crate::rules::tests::{
+        Found, check, check_pod, check_request, check_template, pod, token_volume,
+    };
     use serde_json::{Value, json};
 
     /// What is done: `-` for nothing, the group that is set, or the remedy.
@@ -185,11 +222,18 @@ mod tests {
         match found {
             [] => "-".to_owned(),
             [found] => {
-                assert!(found.path.ends_with("spec.securityContext.fsGroup"), "{found:?}");
+                assert!(
+                    found.path.ends_with("spec.securityContext.fsGroup"),
+                    "{found:?}"
+                );
                 match &*found.patches {
                     [] => found.remedy.to_owned(),
                     [(_, Some(group)), policy @ ..] => {
-                        let policy = if policy.is_empty() { "" } else { " OnRootMismatch" };
+                        let policy = if policy.is_empty() {
+                            ""
+                        } else {
+                            " OnRootMismatch"
+                        };
                         format!("{group}{policy}")
                     }
                     _ => panic!("{found:?}"),
@@ -201,8 +245,10 @@ mod tests {
 
     /// A container that never runs as root and mounts all of these volumes.
     fn container(volumes: &[&str]) -> Value {
-        let mounts: Vec<_> =
-            volumes.iter().map(|name| json!({ "name": name, "mountPath": "/v" })).collect();
+        let mounts: Vec<_> = volumes
+            .iter()
+            .map(|name| json!({ "name": name, "mountPath": "/v" }))
+            .collect();
         json!({ "name": "main", "volumeMounts": mounts, "securityContext": { "runAsNonRoot": true } })
     }
 
@@ -255,18 +301,37 @@ mod tests {
         let token = token_volume("t", &json!("v"), &json!(3600));
         let own = json!({ "name": "l", "secret": { "secretName": "app-token-x7k2p" } });
         let other = json!({ "name": "l", "secret": { "secretName": "builder-token-x7k2p" } });
+        let folder = "/var/run/secrets/kubernetes.io/serviceaccount";
+        let mounts = json!([{ "name": "l", "mountPath": folder }]);
+        let at_token = json!({ "name": "main", "volumeMounts": mounts });
         let accept = json!({ "fsGroup": { "commonUser": "Accept" } });
         for (name, tweak, settings, expected) in [
             ("no token", json!({}), json!({}), "-"),
             ("a token", json!({}), json!({}), "65534"),
             (
                 "a legacy token that becomes a projected one",
-                json!({ "volumes": [own] }),
+                json!({ "volumes": [own], "containers": [at_token] }),
                 json!({}),
                 "65534",
             ),
-            ("a legacy token that is rejected", json!({ "volumes": [other] }), json!({}), "-"),
-            ("a Pod for Windows", json!({ "os": { "name": "windows" } }), json!({}), "-"),
+            (
+                "a legacy token of which nobody can tell",
+                json!({ "volumes": [own] }),
+                json!({}),
+                "-",
+            ),
+            (
+                "a legacy token that is rejected",
+                json!({ "volumes": [other] }),
+                json!({}),
+                "-",
+            ),
+            (
+                "a Pod for Windows",
+                json!({ "os": { "name": "windows" } }),
+                json!({}),
+                "-",
+            ),
             (
                 "a group that all containers share",
                 json!({ "securityContext": { "runAsGroup": 3000 } }),
@@ -279,14 +344,24 @@ mod tests {
                 json!({ "fsGroup": { "ranges": [{ "min": 1, "max": 9 }], "default": 5 } }),
                 "5",
             ),
-            ("one user", json!({ "containers": [user(7), user(7)] }), json!({}), "65534"),
+            (
+                "one user",
+                json!({ "containers": [user(7), user(7)] }),
+                json!({}),
+                "65534",
+            ),
             (
                 "one user, which is enough",
                 json!({ "containers": [user(7), user(7)] }),
                 accept.clone(),
                 "-",
             ),
-            ("two users", json!({ "containers": [user(7), user(8)] }), accept.clone(), "65534"),
+            (
+                "two users",
+                json!({ "containers": [user(7), user(8)] }),
+                accept.clone(),
+                "65534",
+            ),
             (
                 "an init container of another user",
                 json!({ "containers": [user(7)], "initContainers": [user(8)] }),
@@ -297,206 +372,291 @@ mod tests {
         ] {
             let mut spec = with_token(&tweak);
             if tweak.get("volumes").is_none() {
-                spec["volumes"] =
-                    json!(if name == "no token" { vec![] } else { vec![token.clone()] });
-            }
-            assert_eq!(outcome(&check_pod(&RULE, &spec, &settings)), expected, "{name}");
-        }
-    }
-
-    #[test]
-    fn files_that_outlive_a_container() {
-        const LEAVE: &str = "warn";
-        for (source, expected) in [
-            (json!({ "persistentVolumeClaim": { "claimName": "c" } }), LEAVE),
-            (json!({ "persistentVolumeClaim": { "claimName": "c", "readOnly": true } }), "65534"),
-            (json!({ "persistentVolumeClaim": { "claimName": "c", "readOnly": false } }), LEAVE),
-            (json!({ "csi": { "driver": "d" } }), LEAVE),
-            (json!({ "csi": { "driver": "d", "readOnly": true } }), "65534"),
-            (json!({ "csi": null }), "65534"),
-            (json!({ "ephemeral": { "volumeClaimTemplate": {} } }), LEAVE),
-            (json!({ "flexVolume": {} }), LEAVE),
-            (json!({ "fc": {} }), LEAVE),
-            (json!({ "iscsi": {} }), LEAVE),
-            (json!({ "rbd": { "readOnly": true } }), "65534"),
-            (json!({ "awsElasticBlockStore": {} }), LEAVE),
-            (json!({ "azureDisk": {} }), LEAVE),
-            (json!({ "gcePersistentDisk": {} }), LEAVE),
-            (json!({ "cinder": {} }), LEAVE),
-            (json!({ "vsphereVolume": {} }), LEAVE),
-            (json!({ "scaleIO": {} }), LEAVE),
-            (json!({ "nfs": { "server": "s", "path": "/" } }), "65534"),
-            (json!({ "hostPath": { "path": "/" } }), "65534"),
-            (json!({ "emptyDir": {} }), "65534"),
-            (json!({ "image": { "reference": "i" } }), "65534"),
-        ] {
-            let mut volume = source.clone();
-            volume["name"] = json!("data");
-            let token = token_volume("t", &json!("v"), &json!(3600));
-            let tweak = with_token(&json!({ "volumes": [volume, token] }));
-            let found = check_pod(&RULE, &tweak, &json!({}));
-            assert_eq!(outcome(&found), expected, "{source}");
-            let named = found[0].warnings.iter().any(|warning| warning.contains("volume \"data\""));
-            assert_eq!(named, expected == LEAVE, "{source}: {found:?}");
-            if expected == LEAVE {
-                let with = |choice| {
-                    let settings = json!({ "fsGroup": { "persistentVolumes": choice } });
-                    outcome(&check_pod(&RULE, &tweak, &settings))
-                };
-                assert_eq!(
-                    (&*with("Set"), &*with("Reject")),
-                    ("65534 OnRootMismatch", "reject"),
-                    "{source}"
-                );
-            }
-        }
-        let tweak = with_token(&json!({ "securityContext": { "fsGroupChangePolicy": "Always" } }));
-        let mut tweak = tweak;
-        tweak["volumes"].as_array_mut().unwrap().push(json!({ "name": "d", "csi": {} }));
-        let set = json!({ "fsGroup": { "persistentVolumes": "Set" } });
-        assert_eq!(outcome(&check_pod(&RULE, &tweak, &set)), "65534", "a policy that is set stays");
-    }
-
-    #[test]
-    fn the_claims_of_a_stateful_set() {
-        let template = pod(&with_token(&json!({})));
-        let claims = json!([{ "metadata": { "name": "data" } }]);
-        let object = json!({ "spec": { "template": template, "volumeClaimTemplates": claims } });
-        let kind = ("apps", "StatefulSet", "");
-        let found = check(&RULE, kind, &object, &json!({}));
-        assert_eq!(outcome(&found), "warn");
-        assert!(found[0].warnings[0].contains("volume \"data\""), "{found:?}");
-        let reject = json!({ "fsGroup": { "persistentVolumes": "Reject" } });
-        assert_eq!(outcome(&check(&RULE, kind, &object, &reject)), "reject");
-    }
-
-    #[test]
-    fn private_files() {
-        let secret = |more: Value| json!({ "secret": more });
-        let projected = |mode: Value, source: Value| json!({ "projected": { "defaultMode": mode, "sources": [source] } });
-        let item = |mode: Value| json!([{ "key": "k", "path": "p" }, { "key": "l", "path": "q", "mode": mode }]);
-        for (name, source, expected) in [
-            ("a Secret", secret(json!({})), false),
-            ("a Secret of 0400", secret(json!({ "defaultMode": 0o400 })), true),
-            ("a Secret of 0600", secret(json!({ "defaultMode": 0o600 })), true),
-            ("a Secret of 0440", secret(json!({ "defaultMode": 0o440 })), false),
-            ("an item of 0600", secret(json!({ "items": item(json!(0o600)) })), true),
-            ("an item of 0444", secret(json!({ "items": item(json!(0o444)) })), false),
-            (
-                "items that all have their own mode",
-                secret(
-                    json!({ "defaultMode": 0o400, "items": [{ "key": "k", "path": "p", "mode": 0o644 }] }),
-                ),
-                false,
-            ),
-            (
-                "an item without a mode",
-                secret(json!({ "defaultMode": 0o400, "items": item(json!(0o644)) })),
-                true,
-            ),
-            ("a ConfigMap of 0400", json!({ "configMap": { "defaultMode": 0o400 } }), true),
-            ("a ConfigMap of 0555", json!({ "configMap": { "defaultMode": 0o555 } }), false),
-            (
-                "the downward API of 0400",
-                json!({ "downwardAPI": { "defaultMode": 0o400, "items": [{ "path": "p" }] } }),
-                true,
-            ),
-            (
-                "the downward API without files",
-                json!({ "downwardAPI": { "defaultMode": 0o400 } }),
-                false,
-            ),
-            ("a projected Secret of 0400", projected(json!(0o400), json!({ "secret": {} })), true),
-            ("a projected Secret", projected(json!(null), json!({ "secret": {} })), false),
-            (
-                "an item of a projected ConfigMap",
-                projected(json!(0o644), json!({ "configMap": { "items": item(json!(0o600)) } })),
-                true,
-            ),
-            (
-                "an item of the projected downward API",
-                projected(json!(0o644), json!({ "downwardAPI": { "items": item(json!(0o400)) } })),
-                true,
-            ),
-            (
-                "a token of 0400",
-                projected(json!(0o400), json!({ "serviceAccountToken": {} })),
-                true,
-            ),
-            ("a trust bundle", projected(json!(null), json!({ "clusterTrustBundle": {} })), false),
-            (
-                "a projected volume without sources",
-                json!({ "projected": { "defaultMode": 0o400 } }),
-                false,
-            ),
-        ] {
-            let mut volume = source;
-            volume["name"] = json!("key");
-            let token = token_volume("t", &json!("v"), &json!(3600));
-            let with = |list: &str, security_context: Value, choice: &str| {
-                let root = json!({
-                    "name": "r", "securityContext": security_context,
-                    "volumeMounts": [{ "name": "key", "mountPath": "/k" }],
+                spec["volumes"] = json!(if name == "no token" {
+                    vec![]
+                } else {
+                    vec![token.clone()]
                 });
-                let mut tweak = with_token(&json!({ "volumes": [volume, token] }));
-                tweak["securityContext"] = json!({});
-                tweak[list] = json!([root]);
-                let settings =
-                    json!({ "fsGroup": { "privateFiles": choice, "rootContainers": "Set" } });
-                check_pod(&RULE, &tweak, &settings)
-            };
-            let no_setgid = || json!({ "capabilities": { "drop": ["ALL"] } });
-            for list in ["containers", "initContainers", "ephemeralContainers"] {
-                let found = with(list, no_setgid(), "Leave");
-                let warned = found[0].warnings.iter().any(|it| it.contains("volume \"key\""));
-                assert_eq!(
-                    (outcome(&found) == "warn", warned),
-                    (expected, expected),
-                    "{name} in {list}: {found:?}"
-                );
             }
-            let rejected = outcome(&with("containers", no_setgid(), "Reject")) == "reject";
-            assert_eq!(rejected, expected, "{name}, Reject");
-            assert_eq!(outcome(&with("containers", no_setgid(), "Set")), "65534", "{name}, Set");
-            let other_user = json!({ "runAsUser": 1000 });
             assert_eq!(
-                outcome(&with("containers", other_user, "Leave")),
-                "65534",
-                "{name}, not root"
+                outcome(&check_pod(&RULE, &spec, &settings)),
+                expected,
+                "{name}"
             );
         }
     }
 
-    #[test]
-    fn private_files_that_no_root_container_sees() {
-        let key = json!({ "name": "key", "secret": { "defaultMode": 0o400 } });
+    /// A disk that a container mounts, beside the token, with its mounts.
+    fn with_disk(source: &Value, mounts: &Value) -> Value {
+        let mut volume = source.clone();
+        volume["name"] = json!("data");
         let token = token_volume("t", &json!("v"), &json!(3600));
-        let root = json!({ "name": "r", "volumeMounts": [{ "name": "other", "mountPath": "/k" }] });
-        let tweak =
-            json!({ "volumes": [key, token], "containers": [root, container(&["key", "t"])] });
-        assert_eq!(outcome(&check_pod(&RULE, &tweak, &json!({}))), "65534");
+        let mut container = container(&["t"]);
+        container["volumeMounts"]
+            .as_array_mut()
+            .unwrap()
+            .extend(mounts.as_array().unwrap().clone());
+        json!({ "volumes": [volume, token], "containers": [container] })
+    }
+
+    /// The tables of sources are those of `kubelet::volumes`.
+    #[test]
+    fn volumes_that_outlive_a_container() {
+        let claim = json!({ "persistentVolumeClaim": { "claimName": "c" } });
+        let read_only = json!({ "persistentVolumeClaim": { "claimName": "c", "readOnly": true } });
+        let ephemeral = json!({ "ephemeral": { "volumeClaimTemplate": {} } });
+        let mounted = json!([{ "name": "data", "mountPath": "/d" }]);
+        let mounted_to_read = json!([{ "name": "data", "mountPath": "/d", "readOnly": true }]);
+        let decides = "the operator's fsGroup.persistentVolumes decides";
+        let say = "say readOnly: true in its source";
+        for (name, source, mounts, expected, advice) in [
+            ("a claim", &claim, &mounted, "leave", decides),
+            (
+                "a claim that is only read",
+                &claim,
+                &mounted_to_read,
+                "leave",
+                say,
+            ),
+            (
+                "a source that has no readOnly",
+                &ephemeral,
+                &mounted_to_read,
+                "leave",
+                decides,
+            ),
+            (
+                "a claim that no container mounts",
+                &claim,
+                &json!([]),
+                "65534",
+                "",
+            ),
+            ("a read-only claim", &read_only, &mounted, "65534", ""),
+            (
+                "a source of tomorrow",
+                &json!({ "later": {} }),
+                &mounted,
+                "leave",
+                decides,
+            ),
+            ("an emptyDir", &json!({}), &mounted, "65534", ""),
+        ] {
+            let tweak = with_disk(source, mounts);
+            let found = check_pod(&RULE, &tweak, &json!({}));
+            assert_eq!(outcome(&found), expected, "{name}");
+            let told = found[0].warnings.join("; ");
+            let is_told = told.contains("volume \"data\"") && told.contains(advice);
+            assert_eq!(is_told, expected == "leave", "{name}: {told}");
+            if expected == "leave" {
+                let with = |choice| {
+                    let settings = json!({ "fsGroup": { "persistentVolumes": choice } });
+                    outcome(&check_pod(&RULE, &tweak, &settings))
+                };
+                assert_eq!(with("Set"), "65534 OnRootMismatch", "{name}");
+                assert_eq!(with("Reject"), "reject", "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn raw_block_devices() {
+        let claim = json!({ "persistentVolumeClaim": { "claimName": "c" } });
+        let mut tweak = with_disk(&claim, &json!([]));
+        tweak["containers"][0]["volumeDevices"] =
+            json!([{ "name": "data", "devicePath": "/dev/x" }]);
+        for choice in ["Leave", "Reject"] {
+            let settings = json!({ "fsGroup": { "persistentVolumes": choice } });
+            let found = check_pod(&RULE, &tweak, &settings);
+            assert_eq!(outcome(&found), "65534", "{choice}");
+            assert!(found[0].warnings.is_empty(), "{choice}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_change_policy_that_is_set_stays() {
+        let claim = json!({ "persistentVolumeClaim": { "claimName": "c" } });
+        let mut tweak = with_disk(&claim, &json!([{ "name": "data", "mountPath": "/d" }]));
+        tweak["securityContext"] = json!({ "fsGroupChangePolicy": "Always" });
+        let set = json!({ "fsGroup": { "persistentVolumes": "Set" } });
+        assert_eq!(outcome(&check_pod(&RULE, &tweak, &set)), "65534");
+    }
+
+    #[test]
+    fn the_claims_of_a_stateful_set() {
+        let mounts = json!([{ "name": "data", "mountPath": "/d" }]);
+        let claim = |name: &str, mode: &str| json!([{ "metadata": { "name": name }, "spec": { "volumeMode": mode } }]);
+        let disk = json!({ "persistentVolumeClaim": { "claimName": "c" } });
+        for (name, source, claims, expected) in [
+            ("a claim", json!({}), claim("data", "Filesystem"), "leave"),
+            (
+                "a claim that no container mounts",
+                json!({}),
+                claim("other", "Filesystem"),
+                "65534",
+            ),
+            (
+                "a raw block device",
+                json!({}),
+                claim("data", "Block"),
+                "65534",
+            ),
+            (
+                "a raw block device in place of a disk",
+                disk,
+                claim("data", "Block"),
+                "65534",
+            ),
+        ] {
+            let template = pod(&with_disk(&source, &mounts));
+            let object =
+                json!({ "spec": { "template": template, "volumeClaimTemplates": claims } });
+            let kind = ("apps", "StatefulSet", "");
+            let found = check(&RULE, kind, &object, &json!({}));
+            assert_eq!(outcome(&found), expected, "{name}");
+            if expected == "leave" {
+                assert!(
+                    found[0].warnings[0].contains("volume \"data\""),
+                    "{name}: {found:?}"
+                );
+                assert!(
+                    found[0].warnings[0].contains("will be left out"),
+                    "{name}: {found:?}"
+                );
+                let reject = json!({ "fsGroup": { "persistentVolumes": "Reject" } });
+                assert_eq!(
+                    outcome(&check(&RULE, kind, &object, &reject)),
+                    "reject",
+                    "{name}"
+                );
+            }
+        }
+    }
+
+    /// A volume with files that are private for the containers that mount it, beside the token.
+    #[test]
+    fn private_files() {
+        let secret = json!({ "name": "key", "secret": { "defaultMode": 0o400 } });
+        let token_of_0400 = json!({ "name": "key", "projected": { "defaultMode": 0o400, "sources": [
+            { "serviceAccountToken": { "path": "token", "expirationSeconds": 3600 } },
+        ] } });
+        let no_setgid = json!({ "capabilities": { "drop": ["ALL"] } });
+        let other_user = json!({ "runAsUser": 1000 });
+        for (name, volume, mounted, context, expected) in [
+            ("a key", &secret, "key", &no_setgid, "leave"),
+            ("a token", &token_of_0400, "key", &no_setgid, "leave"),
+            (
+                "a key that root does not see",
+                &secret,
+                "other",
+                &no_setgid,
+                "65534",
+            ),
+            (
+                "a key of another user",
+                &secret,
+                "key",
+                &other_user,
+                "65534",
+            ),
+        ] {
+            let token = token_volume("t", &json!("v"), &json!(3600));
+            let root = json!({
+                "name": "r", "securityContext": context,
+                "volumeMounts": [{ "name": mounted, "mountPath": "/k" }],
+            });
+            for list in ["containers", "initContainers", "ephemeralContainers"] {
+                let mut tweak = with_token(&json!({ "volumes": [volume, token] }));
+                tweak[list] = json!([root]);
+                let with = |choice: &str| {
+                    check_pod(
+                        &RULE,
+                        &tweak,
+                        &json!({ "fsGroup": { "privateFiles": choice } }),
+                    )
+                };
+                let found = with("Leave");
+                assert_eq!(outcome(&found), expected, "{name} in {list}: {found:?}");
+                let is_told = found[0]
+                    .warnings
+                    .iter()
+                    .any(|it| it.contains("volume \"key\""));
+                assert_eq!(is_told, expected == "leave", "{name} in {list}: {found:?}");
+                let rejected = if expected == "leave" {
+                    "reject"
+                } else {
+                    "65534"
+                };
+                assert_eq!(
+                    outcome(&with("Reject")),
+                    rejected,
+                    "{name} in {list}, Reject"
+                );
+                assert_eq!(outcome(&with("Set")), "65534", "{name} in {list}, Set");
+            }
+        }
     }
 
     #[test]
     fn containers_that_may_lose_the_token() {
-        let root = |volume: &str| json!({ "name": "r", "volumeMounts": [{ "name": volume, "mountPath": "/t" }] });
-        let mut kept = root("t");
-        kept["securityContext"] = json!({ "capabilities": { "drop": ["ALL"] } });
-        for (name, container, expected) in [
-            ("root", root("t"), true),
-            ("root without the token", root("other"), false),
-            ("root that keeps its groups", kept, false),
-            ("another user", container(&["t"]), false),
+        let root = |volume: &str, context: Value| {
+            let mounts = json!([{ "name": volume, "mountPath": "/t" }]);
+            json!({ "name": "r", "volumeMounts": mounts, "securityContext": context })
+        };
+        let kept = json!({ "capabilities": { "drop": ["ALL"] } });
+        let private = json!({ "name": "p", "projected": { "defaultMode": 0o440, "sources": [
+            { "serviceAccountToken": { "path": "token", "expirationSeconds": 3600 } },
+        ] } });
+        for (name, init_container, context, expected) in [
+            ("root", root("t", json!({})), json!({}), true),
+            (
+                "root without the token",
+                root("other", json!({})),
+                json!({}),
+                false,
+            ),
+            (
+                "root that keeps its groups",
+                root("t", kept),
+                json!({}),
+                false,
+            ),
+            ("another user", container(&["t"]), json!({}), false),
+            (
+                "root with a token that was closed before",
+                root("p", json!({})),
+                json!({}),
+                false,
+            ),
+            (
+                "root by the words of the whole Pod, whose token is root's alone",
+                root("t", json!({ "runAsUser": 0 })),
+                json!({ "runAsUser": 0 }),
+                false,
+            ),
         ] {
             let with = |choice: &str| {
-                let tweak = with_token(&json!({ "initContainers": [container] }));
-                check_pod(&RULE, &tweak, &json!({ "fsGroup": { "rootContainers": choice } }))
+                let token = token_volume("t", &json!("v"), &json!(3600));
+                let mut tweak = with_token(&json!({ "volumes": [token, private] }));
+                tweak["initContainers"] = json!([init_container]);
+                tweak["securityContext"] = context.clone();
+                let settings =
+                    json!({ "fsGroup": { "rootContainers": choice, "privateFiles": "Set" } });
+                check_pod(&RULE, &tweak, &settings)
             };
             let found = with("Set");
-            let warned = found[0].warnings.iter().any(|it| it.contains("container \"r\""));
-            assert_eq!((&*outcome(&found), warned), ("65534", expected), "{name}: {found:?}");
-            let (left, rejected) = if expected { ("warn", "reject") } else { ("65534", "65534") };
+            let is_told = found[0]
+                .warnings
+                .iter()
+                .any(|it| it.contains("container \"r\""));
+            assert_eq!(
+                (&*outcome(&found), is_told),
+                ("65534", expected),
+                "{name}: {found:?}"
+            );
+            let left = if expected { "leave" } else { "65534" };
             assert_eq!(outcome(&with("Leave")), left, "{name}, Leave");
+            let rejected = if expected { "reject" } else { "65534" };
             assert_eq!(outcome(&with("Reject")), rejected, "{name}, Reject");
         }
     }
@@ -508,24 +668,49 @@ mod tests {
             let token = token_volume("t", &json!("v"), &json!(3600));
             let mounts = json!([{ "name": "cert", "mountPath": "/c" }]);
             let root = json!({ "name": "r", "volumeMounts": mounts });
-            let containers = [root, container(&["t"])];
-            let tweak = json!({ "volumes": [token, volume], "containers": containers });
+            let tweak =
+                json!({ "volumes": [token, volume], "containers": [root, container(&["t"])] });
             let with = |choice| {
-                check_pod(&RULE, &tweak, &json!({ "fsGroup": { "rootContainers": choice } }))
+                check_pod(
+                    &RULE,
+                    &tweak,
+                    &json!({ "fsGroup": { "rootContainers": choice } }),
+                )
             };
-            let found = (outcome(&with("Set")), outcome(&with("Leave")));
-            assert_eq!((&*found.0, &*found.1), ("65534", "warn"), "{source}");
-            assert!(with("Set")[0].warnings[0].contains("container \"r\""), "{source}");
+            assert_eq!(outcome(&with("Set")), "65534", "{source}");
+            assert_eq!(outcome(&with("Leave")), "leave", "{source}");
+            assert!(
+                with("Set")[0].warnings[0].contains("container \"r\""),
+                "{source}"
+            );
         }
     }
 
     #[test]
     fn the_key_of_a_certificate() {
         for (name, user, mode, volumes, expected) in [
-            ("of the user of all containers", json!(999), 0o644, &["t", "cert"][..], "warn"),
-            ("of root", json!(0), 0o644, &["t", "cert"], "warn"),
-            ("of no one user", json!(null), 0o644, &["t", "cert"], "65534"),
-            ("of no one user, with 0400", json!(null), 0o400, &["t", "cert"], "warn"),
+            (
+                "of the user of all containers",
+                json!(999),
+                0o644,
+                &["t", "cert"][..],
+                "leave",
+            ),
+            ("of root", json!(0), 0o644, &["t", "cert"], "leave"),
+            (
+                "of no one user",
+                json!(null),
+                0o644,
+                &["t", "cert"],
+                "65534",
+            ),
+            (
+                "of no one user, with 0400",
+                json!(null),
+                0o400,
+                &["t", "cert"],
+                "leave",
+            ),
             ("that no container sees", json!(999), 0o400, &["t"], "65534"),
         ] {
             let certificate = json!({ "name": "cert", "projected": {
@@ -547,13 +732,19 @@ mod tests {
             { "name": "data", "persistentVolumeClaim": { "claimName": "c" } },
             { "name": "key", "secret": { "defaultMode": 0o400 } },
         ]);
-        let mounts =
-            json!([{ "name": "t", "mountPath": "/t" }, { "name": "key", "mountPath": "/k" }]);
-        let tweak = json!({ "volumes": volumes, "containers": [{ "name": "main", "volumeMounts": mounts }] });
+        let mounts = json!([{ "name": "t" }, { "name": "key" }, { "name": "data" }]);
+        let main = json!({ "name": "main", "volumeMounts": mounts });
+        let tweak = json!({ "volumes": volumes, "containers": [main] });
         for (persistent, private, root, expected, warnings) in [
-            ("Leave", "Leave", "Leave", "warn", &["\"data\"", "\"key\"", "\"main\""][..]),
-            ("Leave", "Set", "Set", "warn", &["\"data\""]),
-            ("Set", "Leave", "Set", "warn", &["\"key\""]),
+            (
+                "Leave",
+                "Leave",
+                "Leave",
+                "leave",
+                &["\"data\"", "\"key\"", "\"main\""][..],
+            ),
+            ("Leave", "Set", "Set", "leave", &["\"data\""]),
+            ("Set", "Leave", "Set", "leave", &["\"key\""]),
             ("Set", "Set", "Set", "65534 OnRootMismatch", &["\"main\""]),
             ("Leave", "Reject", "Leave", "reject", &[]),
         ] {
@@ -564,10 +755,71 @@ mod tests {
             assert_eq!(outcome(&found), expected, "{settings}");
             let told = &found[0].warnings;
             assert_eq!(told.len(), warnings.len(), "{settings}: {told:?}");
+            let mut pairs = told.iter().zip(warnings);
             assert!(
-                told.iter().zip(warnings).all(|(told, name)| told.contains(name)),
+                pairs.all(|(told, name)| told.contains(name)),
                 "{settings}: {told:?}"
             );
+        }
+    }
+
+    /// A group above 65535 does not exist there, and no container would start.
+    #[test]
+    fn pods_in_a_user_namespace() {
+        let openshift = json!({ "ranges": [{ "min": 1_000_000_000, "max": 1_999_999_999 }], "default": 1_000_650_000 });
+        let both = json!({ "ranges": [{ "min": 60_000, "max": 70_000 }], "default": 70_000 });
+        let narrow = json!({ "ranges": [{ "min": 100, "max": 200 }, { "min": 70_000, "max": 80_000 }], "default": 70_000 });
+        for (name, host_users, group, settings, expected) in [
+            ("the default", json!(false), json!(null), json!({}), "65534"),
+            (
+                "a group of its own",
+                json!(false),
+                json!(3000),
+                json!({}),
+                "3000",
+            ),
+            (
+                "a group too high",
+                json!(false),
+                json!(100_000),
+                json!({}),
+                "65534",
+            ),
+            ("nobody's", json!(false), json!(null), both.clone(), "65534"),
+            ("the highest", json!(false), json!(null), narrow, "200"),
+            (
+                "none",
+                json!(false),
+                json!(null),
+                openshift.clone(),
+                "leave",
+            ),
+            (
+                "the host's",
+                json!(null),
+                json!(null),
+                openshift.clone(),
+                "1000650000",
+            ),
+            (
+                "the host's, by its own words",
+                json!(true),
+                json!(null),
+                both,
+                "70000",
+            ),
+        ] {
+            let context = json!({ "runAsGroup": group });
+            let tweak = with_token(&json!({ "hostUsers": host_users, "securityContext": context }));
+            let found = check_pod(&RULE, &tweak, &json!({ "fsGroup": settings }));
+            assert_eq!(outcome(&found), expected, "{name}: {found:?}");
+            if expected == "leave" {
+                assert!(
+                    found[0].warnings[0].contains("hostUsers"),
+                    "{name}: {found:?}"
+                );
+                assert!(!found[0].message.contains("such as"), "{name}: {found:?}");
+            }
         }
     }
 
@@ -580,33 +832,152 @@ mod tests {
         };
         let leave = json!({ "fsGroup": { "rootContainers": "Leave" } });
         let reject = json!({ "fsGroup": { "rootContainers": "Reject" } });
+        let warn = json!({ "mode": "warn" });
+        let non_root = json!({ "securityContext": { "runAsNonRoot": true } });
         let not_allowed = json!({ "securityContext": { "fsGroup": -1 } });
+        let allowed = json!({ "securityContext": { "fsGroup": 1 } });
         for (name, tweak, settings, expected) in [
-            ("automount switched off", json!({}), json!({}), None),
-            ("no fsGroup", automount(json!({})), json!({}), Some("it is set to 65534")),
-            ("no fsGroup, which is left out", automount(json!({})), leave, Some("it is left out")),
+            ("automount switched off", json!({}), json!({}), ""),
             (
-                "no fsGroup, which is rejected in the Pods",
+                "root",
+                automount(json!({})),
+                json!({}),
+                "it will be set in its Pods to 65534",
+            ),
+            (
+                "root, in mode warn",
+                automount(json!({})),
+                warn.clone(),
+                "it will be set in its Pods",
+            ),
+            ("nothing breaks", automount(non_root.clone()), json!({}), ""),
+            (
+                "nothing breaks, in mode warn",
+                automount(non_root),
+                warn,
+                "",
+            ),
+            (
+                "left alone",
+                automount(json!({})),
+                leave,
+                "it will be left out of its Pods",
+            ),
+            (
+                "rejected in the Pods",
                 automount(json!({})),
                 reject,
-                Some("it is not set for you"),
+                "it is not set for you",
             ),
-            ("a group that isn't allowed", automount(not_allowed), json!({}), Some("must be in")),
             (
-                "an allowed group",
-                automount(json!({ "securityContext": { "fsGroup": 1 } })),
+                "a group that isn't allowed",
+                automount(not_allowed),
                 json!({}),
-                None,
+                "must be in",
             ),
+            ("an allowed group", automount(allowed), json!({}), ""),
         ] {
             let found = check_template(&RULE, &tweak, &settings);
-            assert_eq!(found.len(), expected.iter().count(), "{name}: {found:?}");
-            for (found, expected) in found.iter().zip(expected) {
-                assert_eq!(found.remedy, "notice", "{name}");
-                assert!(found.warnings[0].contains(expected), "{name}: {found:?}");
-            }
+            let told = found
+                .iter()
+                .flat_map(|it| it.warnings.clone())
+                .collect::<Vec<_>>()
+                .join("; ");
+            assert!(told.contains(expected), "{name}: {found:?}");
+            assert_eq!(told.is_empty(), expected.is_empty(), "{name}: {found:?}");
+            assert!(
+                found.iter().all(|it| it.remedy == "notice"),
+                "{name}: {found:?}"
+            );
         }
         let found = check_template(&RULE, &with_token(&automount(json!({}))), &json!({}));
         assert_ne!(found[0].remedy, "notice", "a token of its own: {found:?}");
+    }
+
+    /// What an ephemeral container does to the token of the containers that run already.
+    #[test]
+    fn ephemeral_containers_that_end_a_common_user() {
+        let pod = |context: Value, volumes: Value, ephemeral: Value| {
+            json!({ "spec": {
+                "securityContext": context, "volumes": volumes,
+                "containers": [{ "name": "app", "securityContext": { "runAsUser": 1000 } }],
+                "ephemeralContainers": ephemeral,
+            } })
+        };
+        let token = |mode: i32| {
+            let mut volume = token_volume("t", &json!(null), &json!(3600));
+            volume["projected"]["defaultMode"] = json!(mode);
+            json!([volume])
+        };
+        let as_user =
+            |user: Value| json!([{ "name": "debug", "securityContext": { "runAsUser": user } }]);
+        let windows = json!({ "windowsOptions": {} });
+        let group = json!({ "fsGroup": 7 });
+        let every = "every process of the Pod can read the token";
+        let locked_out = "may not read their token any more";
+        for (name, context, volumes, ephemeral, expected) in [
+            (
+                "no user",
+                json!({}),
+                token(0o644),
+                as_user(json!(null)),
+                every,
+            ),
+            (
+                "another user",
+                json!({}),
+                token(0o644),
+                as_user(json!(2000)),
+                every,
+            ),
+            (
+                "a private volume",
+                json!({}),
+                token(0o400),
+                as_user(json!(null)),
+                locked_out,
+            ),
+            (
+                "the same user",
+                json!({}),
+                token(0o644),
+                as_user(json!(1000)),
+                "",
+            ),
+            ("an fsGroup", group, token(0o644), as_user(json!(null)), ""),
+            ("no token", json!({}), json!([]), as_user(json!(null)), ""),
+            (
+                "on Windows",
+                windows,
+                token(0o644),
+                as_user(json!(null)),
+                "",
+            ),
+        ] {
+            let new = pod(context.clone(), volumes.clone(), ephemeral.clone());
+            let request = json!({
+                "kind": { "group": "", "kind": "Pod" }, "subResource": "ephemeralcontainers",
+                "operation": "UPDATE", "object": new,
+                "oldObject": pod(context, volumes, json!([])),
+            });
+            let found = check_request(&RULE, &request, &json!({}));
+            assert_eq!(
+                found.len(),
+                usize::from(!expected.is_empty()),
+                "{name}: {found:?}"
+            );
+            for it in found {
+                assert_eq!(
+                    (&*it.path, it.remedy),
+                    ("spec.ephemeralContainers[0]", "notice"),
+                    "{name}"
+                );
+                assert!(
+                    it.warnings[0].contains("container \"debug\""),
+                    "{name}: {it:?}"
+                );
+                assert!(it.warnings[0].contains(expected), "{name}: {it:?}");
+            }
+        }
     }
 }

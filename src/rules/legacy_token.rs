@@ -4,185 +4,129 @@
 //! `env[*].valueFrom.secretKeyRef.name` and `envFrom[*].secretRef.name` of containers, init
 //! containers and ephemeral containers.
 //!
-//! Allowed: Secrets without a service-account token. With `detect: Name` a token is known by the
-//! name that Kubernetes gave to its Secret, or by a mount where clients look for their token; with
-//! `detect: Lookup` by the Secret's type.
+//! Allowed: Secrets without a service-account token, and references that don't show it: another key
+//! than `token` of a Secret that is known by its name or type. With `detect: Name` a token is known
+//! by the name that Kubernetes gave to its Secret, or by a mount where clients look for their token;
+//! with `detect: Lookup` by the Secret's type, or by such a mount.
 //!
 //! Mutation: a volume with a token of the Pod's own account becomes a projected volume with the
-//! same files, unless that would break it. The rest is rejected.
+//! same files, where there is no doubt about it and nothing breaks. The rest is rejected, and the
+//! message says why.
 
-use crate::message::{name, of_account, quoted};
-use crate::mount::{is_never_updated, is_seen_as_token};
-use crate::objects::{DEFAULT_MODE, Volume, VolumeMount};
+use crate::cluster::LookUpError;
+use crate::conversion::Conversion;
+use crate::message::{name_owner, quote, quote_in_warning};
 use crate::patch::new_value;
-use crate::review::{Review, SecretRef};
-use crate::rules::{Context, Remedy, Rule, Violation};
-use crate::settings::{Detect, LegacyRule};
-use k8s_openapi::api::core::v1::{
-    ConfigMapProjection, DownwardAPIProjection, DownwardAPIVolumeFile, KeyToPath,
-    ObjectFieldSelector, ProjectedVolumeSource, ServiceAccountTokenProjection, VolumeProjection,
+use crate::review::{Review, SecretReference};
+use crate::rules::{Context, JudgedReference, Judgement, Remedy, Rule, Violation};
+
+pub const RULE: Rule = Rule {
+    name: "legacy-token",
+    check,
 };
 
-pub const RULE: Rule = Rule { name: "legacy-token", check };
-
-/// The characters of generated names (`staging/src/k8s.io/apimachinery/pkg/util/rand`).
-const RANDOM: &str = "bcdfghjklmnpqrstvwxz2456789";
-
 fn check(review: &Review, context: &Context) -> Vec<Violation> {
-    review.secrets.iter().filter_map(|secret| check_reference(secret, review, context)).collect()
+    let judged = context.legacy_tokens.iter();
+    judged.map(|judged| report(judged, review)).collect()
 }
 
-fn check_reference(secret: &SecretRef, review: &Review, context: &Context) -> Option<Violation> {
-    let (path, secret_name) = (secret.path.clone(), quoted(secret.name));
-    let owner = match owner(secret, review, context) {
-        Ok(owner) => owner?,
-        Err(e) => {
-            let message = format!("Forbidden: Secret {secret_name} can't be looked up: {e}");
-            return Some(Violation::new(path, message, Remedy::Error));
+fn report(judged: &JudgedReference, review: &Review) -> Violation {
+    let reference = judged.reference;
+    match &judged.judgement {
+        Judgement::Unknown(error) => report_unknown(reference, error),
+        Judgement::Kept { owner, why } => {
+            let why = why
+                .as_ref()
+                .map(|why| format!("; it isn't converted: {why}"));
+            let message = describe(reference, owner, review) + &why.unwrap_or_default();
+            Violation::new(reference.path.clone(), message, Remedy::Reject)
+        }
+        Judgement::Converted {
+            owner,
+            conversion,
+            losing,
+        } => {
+            let message = describe(reference, owner, review);
+            let remedy = convert(reference, conversion, losing.as_deref(), review);
+            Violation::new(reference.path.clone(), message, remedy)
+        }
+    }
+}
+
+fn report_unknown(reference: &SecretReference, error: &LookUpError) -> Violation {
+    let name = quote(reference.name);
+    let (message, why) = match error {
+        LookUpError::Failed(error) => (
+            format!(
+                "Forbidden: Secret {name} can't be looked up: {}",
+                quote(error)
+            ),
+            "lookup",
+        ),
+        LookUpError::TooMany { most } => {
+            let message = format!(
+                "Too many: Secret {name} is not looked up: must refer to at most {most} Secrets"
+            );
+            (message, "not-judged")
         }
     };
+    Violation::new(reference.path.clone(), message, Remedy::Undecided { why })
+}
+
+fn describe(reference: &SecretReference, owner: &str, review: &Review) -> String {
     let is_foreign = !owner.is_empty() && owner != review.service_account;
-    let message = format!(
-        "Forbidden: use a projected volume with a serviceAccountToken: Secret {secret_name} holds a \
-         token{}{} that never expires",
-        of_account(&owner),
-        if is_foreign { ", not the Pod's own," } else { "" }
-    );
-    let Some(volume_source) = conversion(secret, &owner, review, context) else {
-        return Some(Violation::new(path, message, Remedy::Reject));
-    };
-    let warnings = vec![format!(
-        "{path}: read the token again when it changes: in place of Secret {} there is a token of \
-         {} seconds that the kubelet renews",
-        name(secret.name),
-        context.settings.lifetime_to_set(context.settings.maximum(""))
-    )];
-    let source = path.parent();
-    let replacement = (source.parent().child("projected"), new_value(volume_source));
-    let remedy = Remedy::Patch(vec![replacement, (source, None)]);
-    Some(Violation { warnings, ..Violation::new(path, message, remedy) })
-}
-
-/// The account whose token the Secret holds, empty where that isn't known; `None` for no token.
-fn owner(secret: &SecretRef, review: &Review, context: &Context) -> Result<Option<String>, String> {
-    let settings = &context.settings.legacy_tokens;
-    match (settings.rule, settings.detect) {
-        _ if secret.name.is_empty() => Ok(None),
-        (LegacyRule::Allow, _) => Ok(None),
-        (LegacyRule::Reject, Detect::Lookup) => context.secrets.look_up(secret.name),
-        (LegacyRule::Reject, Detect::Name) => {
-            let unknown_owner = || {
-                let (volume, files) = secret.files?;
-                mounts(volume, review).any(|it| is_seen_as_token(it, &files.items)).then_some("")
-            };
-            let owner = owner_by_name(secret.name, review.service_account);
-            Ok(owner.or_else(unknown_owner).map(str::to_owned))
+    format!(
+        "Forbidden: use a projected volume with a serviceAccountToken: Secret {} holds a token{}{} \
+         that never expires",
+        quote(reference.name),
+        name_owner(owner),
+        if is_foreign {
+            ", not the Pod's own,"
+        } else {
+            ""
         }
-    }
+    )
 }
 
-/// The account in the name that Kubernetes gave to a Secret. What it cut of a long name is known
-/// only of the Pod's own account.
-fn owner_by_name<'n>(secret: &'n str, own: &'n str) -> Option<&'n str> {
-    // A base of at most 58 characters and five random ones
-    // (`staging/src/k8s.io/apiserver/pkg/storage/names/generate.go`).
-    let (base, random) = secret.split_at_checked(secret.len().checked_sub(5)?)?;
-    if !random.chars().all(|c| RANDOM.contains(c)) {
-        return None;
-    }
-    let is_cut = base.len() == 58 && format!("{own}-token-").starts_with(base);
-    let owner = if is_cut { own } else { base.strip_suffix("-token-")? };
-    Some(owner).filter(|owner| !owner.is_empty())
-}
-
-fn mounts<'r>(volume: &Volume, review: &'r Review) -> impl Iterator<Item = &'r VolumeMount<'r>> {
-    let mounts = review.pod.iter().flat_map(|pod| pod.mounts_of(&volume.name));
-    mounts.map(|mount| mount.as_written)
-}
-
-/// The volumes that a mutation gives a token: its lifetime, in seconds, and the volume's name.
-pub(super) fn converted<'r>(review: &Review<'r>, context: &Context) -> Vec<(i64, &'r str)> {
-    let converted = |secret: &SecretRef<'r>| {
-        let owner = owner(secret, review, context).ok()??;
-        let volume_source = conversion(secret, &owner, review, context)?;
-        let mut sources = volume_source.sources.iter().flatten();
-        let lifetime =
-            sources.find_map(|it| it.service_account_token.as_ref()?.expiration_seconds)?;
-        Some((lifetime, &*secret.files?.0.name))
-    };
-    review.secrets.iter().filter_map(converted).collect()
-}
-
-/// The projected volume, with the same files and modes, that comes in place of a volume with the
-/// owner's token; `None` where a mutation can't replace it.
-fn conversion(
-    secret: &SecretRef,
-    owner: &str,
+fn convert(
+    reference: &SecretReference,
+    conversion: &Conversion,
+    losing: Option<&str>,
     review: &Review,
-    context: &Context,
-) -> Option<ProjectedVolumeSource> {
-    let (volume, source) = secret.files.filter(|(_, source)| !source.secret_name.is_empty())?;
-    if owner.is_empty() || owner != review.service_account {
-        return None;
+) -> Remedy {
+    let path = &reference.path;
+    let is_template = review.pod.as_ref().is_some_and(|pod| pod.is_template);
+    let mut warnings = Vec::new();
+    if let Some(token) = conversion.token {
+        warnings.push(format!(
+            "{path}: read the token again when it changes: in place of Secret {} there {} a token of {} \
+             seconds that the kubelet renews",
+            quote_in_warning(reference.name),
+            if is_template { "will be in its Pods" } else { "is" },
+            token.lifetime
+        ));
     }
-    let old_mode = source.default_mode.unwrap_or(DEFAULT_MODE);
-    let items = source.items.iter().map(|it| (&*it.key, &*it.path, it.mode.unwrap_or(old_mode)));
-    let mut files: Vec<_> = items.collect();
-    if files.is_empty() {
-        // OpenShift's Secrets have the fourth.
-        let keys = ["token", "ca.crt", "namespace", "service-ca.crt"];
-        files.extend(keys.map(|key| (key, key, old_mode)));
+    warnings.extend(losing.map(|containers| {
+        format!(
+            "{path}: set runAsNonRoot, or the right runAsUser: if a process in container {containers} \
+             starts as root and becomes another user, it can't read the token any more"
+        )
+    }));
+    let source = path.parent();
+    let replacement = (
+        source.parent().child("projected"),
+        new_value(&conversion.source),
+    );
+    Remedy::Patch {
+        patches: vec![replacement, (source, None)],
+        warnings,
     }
-    // A projected token has no mode of its own: it gets the volume's, and the other files say theirs.
-    let mut tokens = files.iter().filter(|(key, ..)| *key == "token");
-    let new_mode = tokens.clone().next().map_or(old_mode, |(.., mode)| *mode);
-    // With subPath the container would never see the second token.
-    let is_never_updated = |path| mounts(volume, review).any(|it| is_never_updated(it, path));
-    if tokens.any(|(_, path, mode)| *mode != new_mode || is_never_updated(path)) {
-        return None;
-    }
-    let seconds = context.settings.lifetime_to_set(context.settings.maximum(""));
-    let sources = files.into_iter().map(|(key, path, mode)| {
-        projected(key, path.to_owned(), (mode != new_mode).then_some(mode), seconds)
-    });
-    let default_mode = if new_mode == old_mode { source.default_mode } else { Some(new_mode) };
-    Some(ProjectedVolumeSource { default_mode, sources: Some(sources.collect::<Option<_>>()?) })
-}
-
-/// What shows a file of a token Secret, as the API server's own volume does
-/// (`plugin/pkg/admission/serviceaccount`, `TokenVolumeSource`); `None` for another key, or no path.
-fn projected(key: &str, path: String, mode: Option<i32>, seconds: i64) -> Option<VolumeProjection> {
-    let mut projection = VolumeProjection::default();
-    let (name, optional) = match key {
-        _ if path.is_empty() => return None,
-        "ca.crt" => ("kube-root-ca.crt", None),
-        // The ConfigMap exists on OpenShift only.
-        "service-ca.crt" => ("openshift-service-ca.crt", Some(true)),
-        "namespace" => {
-            let field_path = "metadata.namespace".to_owned();
-            let field_ref =
-                Some(ObjectFieldSelector { api_version: Some("v1".to_owned()), field_path });
-            let file = DownwardAPIVolumeFile { field_ref, mode, path, resource_field_ref: None };
-            projection.downward_api = Some(DownwardAPIProjection { items: Some(vec![file]) });
-            return Some(projection);
-        }
-        "token" => {
-            let (audience, expiration_seconds) = (None, Some(seconds));
-            let token = ServiceAccountTokenProjection { audience, expiration_seconds, path };
-            projection.service_account_token = Some(token);
-            return Some(projection);
-        }
-        _ => return None,
-    };
-    let items = Some(vec![KeyToPath { key: key.to_owned(), mode, path }]);
-    projection.config_map = Some(ConfigMapProjection { name: name.to_owned(), items, optional });
-    Some(projection)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{RULE, owner_by_name};
-    use crate::rules::tests::{Found, check_pod, check_template};
+    use super::RULE;
+    use crate::rules::tests::{Found, check_pod, check_request, check_template};
     use serde_json::{Value, json};
 
     const OWN: &str = "app-token-x7k2p";
@@ -192,42 +136,23 @@ mod tests {
         found.iter().map(|it| (&*it.path, it.remedy)).collect()
     }
 
-    #[test]
-    fn names_that_kubernetes_gave() {
-        let long = "inventory-synchronisation-controller-emea-production-agent";
-        let half = "inventory-synchronisation-controller-emea-production";
-        let names =
-            [format!("{long}x7kzp"), format!("{half}-tokenx7kzp"), format!("{long}-token-x7kzp")];
-        for (name, own, owner) in [
-            ("default-token-x7k2p", "default", Some("default")),
-            ("my-app-token-bcdfg", "default", Some("my-app")),
-            ("a-token-bcdfg-token-24569", "default", Some("a-token-bcdfg")),
-            ("a.b-token-zzzzz", "default", Some("a.b")),
-            ("app-token-store", "app", None),
-            ("my-token-abcde", "my", None),
-            ("default-token-x7k2", "default", None),
-            ("default-token-x7k2pp", "default", None),
-            ("default-token-X7K2P", "default", None),
-            ("default-token-13013", "default", None),
-            ("-token-x7k2p", "", None),
-            ("token-x7k2p", "", None),
-            ("default-tokenx7k2p", "default", None),
-            ("default-token-x7k2é", "default", None),
-            ("", "default", None),
-            // Cut at 58 characters.
-            (&*names[0], long, Some(long)),
-            (&*names[1], half, Some(half)),
-            (&*names[0], "default", None),
-            // Too long to be generated, but there is no doubt about it.
-            (&*names[2], "default", Some(long)),
-        ] {
-            assert_eq!(owner_by_name(name, own), owner, "{name} of {own}");
-        }
+    /// A container that can't become another user and mounts volume `v` there.
+    fn container_at(path: &str) -> Value {
+        json!({
+            "name": "main", "securityContext": { "runAsNonRoot": true },
+            "volumeMounts": [{ "name": "v", "mountPath": path }],
+        })
+    }
+
+    /// A Secret volume that is mounted where clients look for a token.
+    fn with_secret(secret: &Value) -> Value {
+        let volume = json!({ "name": "v", "secret": secret });
+        json!({ "volumes": [volume], "containers": [container_at(FOLDER)] })
     }
 
     #[test]
     fn every_place_of_a_legacy_token() {
-        let volume = json!({ "name": "v", "secret": { "secretName": OWN, "optional": true } });
+        let volume = with_secret(&json!({ "secretName": OWN }));
         let source = json!({ "name": "v", "projected": { "sources": [
             { "configMap": {} }, { "secret": { "name": OWN } },
         ] } });
@@ -237,7 +162,7 @@ mod tests {
             { "configMapRef": { "name": OWN } }, { "secretRef": { "name": OWN } },
         ] });
         for (tweak, path, remedy) in [
-            (json!({ "volumes": [volume] }), "spec.volumes[0].secret.secretName", "patch"),
+            (volume, "spec.volumes[0].secret.secretName", "patch"),
             (
                 json!({ "volumes": [source] }),
                 "spec.volumes[0].projected.sources[1].secret.name",
@@ -261,9 +186,17 @@ mod tests {
         ] {
             let found = check_pod(&RULE, &tweak, &json!({}));
             assert_eq!(outcomes(&found), [(path, remedy)]);
-            assert!(found[0].message.starts_with("Forbidden: use a projected volume"), "{found:?}");
+            assert!(
+                found[0]
+                    .message
+                    .starts_with("Forbidden: use a projected volume"),
+                "{found:?}"
+            );
             let allow = json!({ "legacyTokens": { "rule": "Allow" } });
-            assert!(check_pod(&RULE, &tweak, &allow).is_empty(), "{path}: allowed");
+            assert!(
+                check_pod(&RULE, &tweak, &allow).is_empty(),
+                "{path}: allowed"
+            );
             let template = path.replacen("spec.", "spec.template.spec.", 1);
             let found = check_template(&RULE, &tweak, &json!({}));
             assert_eq!(outcomes(&found), [(&*template, remedy)]);
@@ -272,9 +205,40 @@ mod tests {
             other["serviceAccountName"] = json!("other");
             let found = check_pod(&RULE, &other, &json!({}));
             assert_eq!(outcomes(&found), [(path, "reject")]);
-            assert!(
-                found[0].message.contains("of service account \"app\", not the Pod's own"),
-                "{found:?}"
+            let foreign = "of service account \"app\", not the Pod's own";
+            assert!(found[0].message.contains(foreign), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn keys_that_are_not_the_token() {
+        let items = |key: &str| json!([{ "key": key, "path": "file" }]);
+        let lookup = json!({ "legacyTokens": { "detect": "Lookup" } });
+        for (key, expected) in [("token", 1), ("ca.crt", 0), ("namespace", 0), ("other", 0)] {
+            for (name, settings) in [(OWN, json!({})), ("own", lookup.clone())] {
+                let variable =
+                    json!({ "valueFrom": { "secretKeyRef": { "name": name, "key": key } } });
+                let source = json!({ "secret": { "name": name, "items": items(key) } });
+                let volume =
+                    json!({ "name": "v", "secret": { "secretName": name, "items": items(key) } });
+                for tweak in [
+                    json!({ "containers": [{ "name": "c", "env": [variable] }] }),
+                    json!({ "volumes": [{ "name": "v", "projected": { "sources": [source] } }] }),
+                    json!({ "volumes": [volume] }),
+                ] {
+                    let found = check_pod(&RULE, &tweak, &settings);
+                    assert_eq!(found.len(), expected, "{key} of {name}: {tweak}: {found:?}");
+                }
+            }
+        }
+        // Where clients look for a token, what the file is called there counts.
+        for (path, expected) in [("token", 1), ("ca.crt", 0)] {
+            let items = json!([{ "key": "ca.crt", "path": path }]);
+            let tweak = with_secret(&json!({ "secretName": OWN, "items": items }));
+            assert_eq!(
+                check_pod(&RULE, &tweak, &json!({})).len(),
+                expected,
+                "as {path}"
             );
         }
     }
@@ -289,15 +253,15 @@ mod tests {
             ("", "", "default-token-x7k2p", "patch"),
             ("", "", "app-token-x7k2p", "reject"),
         ] {
-            let tweak = json!({
-                "serviceAccountName": account, "serviceAccount": old_name,
-                "volumes": [{ "name": "v", "secret": { "secretName": secret } }],
-            });
+            let mut tweak = with_secret(&json!({ "secretName": secret }));
+            tweak["serviceAccountName"] = json!(account);
+            tweak["serviceAccount"] = json!(old_name);
             let found = check_pod(&RULE, &tweak, &json!({}));
             assert_eq!(found[0].remedy, remedy, "{account} {old_name} {secret}");
         }
     }
 
+    /// The tables of mounts are those of `kubelet::mounts`.
     #[test]
     fn secrets_that_are_seen_where_clients_look_for_a_token() {
         let secret = json!({ "name": "v", "secret": { "secretName": "opaque" } });
@@ -308,30 +272,53 @@ mod tests {
         let token = json!([{ "key": "k", "path": "token" }]);
         let extra = json!([{ "key": "k", "path": "extra.crt" }]);
         let lookup = json!({ "legacyTokens": { "detect": "Lookup" } });
+        let of_source = Some("projected.sources[0].secret.name");
         for (name, volume, at, settings, path) in [
-            ("a Secret", secret.clone(), FOLDER, json!({}), Some("secret.secretName")),
-            ("a Secret elsewhere", secret.clone(), "/etc/x", json!({}), None),
-            ("a Secret that is looked up", secret, FOLDER, lookup, None),
+            (
+                "a Secret",
+                secret.clone(),
+                FOLDER,
+                json!({}),
+                Some("secret.secretName"),
+            ),
+            (
+                "a Secret elsewhere",
+                secret.clone(),
+                "/etc/x",
+                json!({}),
+                None,
+            ),
+            (
+                "a Secret that is looked up",
+                secret,
+                FOLDER,
+                lookup,
+                Some("secret.secretName"),
+            ),
             (
                 "a source",
                 projected(json!(null)),
                 FOLDER,
                 json!({}),
-                Some("projected.sources[0].secret.name"),
+                of_source,
             ),
             (
                 "the token of a source",
                 projected(token),
                 FOLDER,
                 json!({}),
-                Some("projected.sources[0].secret.name"),
+                of_source,
             ),
-            ("another file of a source", projected(extra), FOLDER, json!({}), None),
+            (
+                "another file of a source",
+                projected(extra),
+                FOLDER,
+                json!({}),
+                None,
+            ),
         ] {
             for list in ["containers", "initContainers", "ephemeralContainers"] {
-                let container =
-                    json!({ "name": "c", "volumeMounts": [{ "name": "v", "mountPath": at }] });
-                let tweak = json!({ "volumes": [volume], list: [container] });
+                let tweak = json!({ "volumes": [volume], list: [container_at(at)] });
                 let found = check_pod(&RULE, &tweak, &settings);
                 let path = path.map(|path| format!("spec.volumes[0].{path}"));
                 let expected: Vec<_> = path.iter().map(|path| (&**path, "reject")).collect();
@@ -344,20 +331,48 @@ mod tests {
     fn secrets_that_are_looked_up() {
         let lookup = json!({ "legacyTokens": { "detect": "Lookup" } });
         for (name, remedy, message) in [
-            ("own", Some("patch"), "holds a token of service account \"app\""),
+            (
+                "own",
+                Some("patch"),
+                "holds a token of service account \"app\"",
+            ),
             (
                 "other",
                 Some("reject"),
                 "holds a token of service account \"builder\", not the Pod's own,",
             ),
             ("app-token-x7k2p", None, ""),
-            ("forbidden", Some("error"), "Secret \"forbidden\" can't be looked up: not allowed"),
+            (
+                "forbidden",
+                Some("lookup"),
+                "Secret \"forbidden\" can't be looked up: \"not allowed\"",
+            ),
         ] {
             let tweak = json!({ "volumes": [{ "name": "v", "secret": { "secretName": name } }] });
             let found = check_pod(&RULE, &tweak, &lookup);
             assert_eq!(found.first().map(|it| it.remedy), remedy, "{name}");
-            assert!(found.iter().all(|it| it.message.contains(message)), "{name}: {found:?}");
+            assert!(
+                found.iter().all(|it| it.message.contains(message)),
+                "{name}: {found:?}"
+            );
         }
+    }
+
+    #[test]
+    fn there_is_a_limit_to_look_ups() {
+        let source = |i: i32| json!({ "secretRef": { "name": format!("secret-{i}") } });
+        let sources: Vec<_> = (0..201).map(source).collect();
+        let tweak = json!({ "containers": [{ "name": "c", "envFrom": sources }] });
+        let lookup = json!({ "legacyTokens": { "detect": "Lookup" } });
+        let found = check_pod(&RULE, &tweak, &lookup);
+        assert_eq!(
+            outcomes(&found),
+            [(
+                "spec.containers[0].envFrom[200].secretRef.name",
+                "not-judged"
+            )]
+        );
+        assert!(found[0].message.starts_with("Too many: "), "{found:?}");
     }
 
     fn token(path: &str) -> Value {
@@ -366,7 +381,9 @@ mod tests {
 
     fn config_map(name: &str, key: &str, path: &str, mode: Option<i64>) -> Value {
         let mut item = json!({ "key": key, "path": path });
-        item.as_object_mut().unwrap().extend(mode.map(|mode| ("mode".to_owned(), mode.into())));
+        item.as_object_mut()
+            .unwrap()
+            .extend(mode.map(|mode| ("mode".to_owned(), mode.into())));
         json!({ "configMap": { "name": name, "items": [item] } })
     }
 
@@ -385,6 +402,14 @@ mod tests {
         json!({ "downwardAPI": { "items": [{ "fieldRef": field, "path": path }] } })
     }
 
+    fn item(key: &str, path: &str) -> Value {
+        json!({ "key": key, "path": path })
+    }
+
+    fn item_with_mode(key: &str, path: &str, mode: i64) -> Value {
+        json!({ "key": key, "path": path, "mode": mode })
+    }
+
     #[test]
     fn a_projected_volume_shows_the_same_files() {
         let all = [
@@ -393,8 +418,6 @@ mod tests {
             namespace("namespace"),
             service_ca("service-ca.crt", None),
         ];
-        let item = |key: &str, path: &str| json!({ "key": key, "path": path });
-        let moded = |key: &str, mode: i64| json!({ "key": key, "path": key, "mode": mode });
         for (name, secret, expected) in [
             ("all files", json!({}), json!({ "sources": all })),
             (
@@ -404,22 +427,24 @@ mod tests {
             ),
             (
                 "one file",
-                json!({ "items": [item("token", "a/b")] }),
-                json!({ "sources": [token("a/b")] }),
+                json!({ "items": [item("token", "token")] }),
+                json!({ "sources": [token("token")] }),
             ),
             (
                 "OpenShift's fourth file",
-                json!({ "items": [item("token", "t"), item("service-ca.crt", "s")] }),
-                json!({ "sources": [token("t"), service_ca("s", None)] }),
+                json!({ "items": [item("token", "token"), item("service-ca.crt", "s")] }),
+                json!({ "sources": [token("token"), service_ca("s", None)] }),
             ),
             (
                 "the token twice",
-                json!({ "items": [item("token", "a"), item("token", "b")] }),
-                json!({ "sources": [token("a"), token("b")] }),
+                json!({ "items": [item("token", "token"), item("token", "b")] }),
+                json!({ "sources": [token("token"), token("b")] }),
             ),
             (
                 "a token with its own mode, which becomes the volume's",
-                json!({ "defaultMode": 420, "items": [moded("token", 256), item("ca.crt", "c"), item("namespace", "n")] }),
+                json!({ "defaultMode": 420, "items": [
+                    item_with_mode("token", "token", 256), item("ca.crt", "c"), item("namespace", "n"),
+                ] }),
                 json!({ "defaultMode": 256, "sources": [token("token"), ca("c", Some(420)), {
                     "downwardAPI": { "items": [{
                         "fieldRef": { "apiVersion": "v1", "fieldPath": "metadata.namespace" }, "path": "n", "mode": 420,
@@ -428,67 +453,281 @@ mod tests {
             ),
             (
                 "another file with its own mode",
-                json!({ "defaultMode": 288, "items": [moded("ca.crt", 420)] }),
-                json!({ "defaultMode": 288, "sources": [ca("ca.crt", Some(420))] }),
+                json!({ "defaultMode": 288, "items": [item("token", "token"), item_with_mode("ca.crt", "c", 420)] }),
+                json!({ "defaultMode": 288, "sources": [token("token"), ca("c", Some(420))] }),
             ),
-            (
-                "tokens of two modes",
-                json!({ "items": [moded("token", 256), moded("token", 420)] }),
-                json!(null),
-            ),
-            (
-                "another key",
-                json!({ "items": [item("token", "t"), item("other", "o")] }),
-                json!(null),
-            ),
-            ("a file without a path", json!({ "items": [{ "key": "token" }] }), json!(null)),
         ] {
             let mut source = secret;
             source["secretName"] = json!(OWN);
-            let tweak = json!({ "volumes": [{ "name": "v", "secret": source }] });
-            let found = &check_pod(&RULE, &tweak, &json!({}))[0];
-            if expected.is_null() {
-                assert_eq!(found.remedy, "reject", "{name}");
-                continue;
-            }
+            let found = &check_pod(&RULE, &with_secret(&source), &json!({}))[0];
             let projected = ("spec.volumes[0].projected".to_owned(), Some(expected));
             let patches = [projected, ("spec.volumes[0].secret".to_owned(), None)];
             assert_eq!(found.patches, patches, "{name}");
-            assert!(found.warnings[0].contains("3600 seconds"), "{name}: {found:?}");
+            assert!(
+                found.warnings[0].contains("3600 seconds"),
+                "{name}: {found:?}"
+            );
+            assert_eq!(found.warnings.len(), 1, "{name}: {found:?}");
         }
     }
 
     #[test]
-    fn a_token_that_would_never_be_renewed_is_not_converted() {
-        for (name, mount, remedy) in [
-            ("the whole volume", json!({}), "patch"),
-            ("the token by subPath", json!({ "subPath": "token" }), "reject"),
-            ("another file by subPath", json!({ "subPath": "ca.crt" }), "patch"),
-            ("by subPathExpr", json!({ "subPathExpr": "$(FILE)" }), "reject"),
+    fn why_a_volume_is_not_converted() {
+        let items = |items: Value| json!({ "secretName": OWN, "items": items });
+        let whole = json!({ "secretName": OWN });
+        let mounted = |more: Value| {
+            let mut mount = json!({ "name": "v", "mountPath": FOLDER });
+            json_patch::merge(&mut mount, &more);
+            mount
+        };
+        let plain = mounted(json!({}));
+        let elsewhere = mounted(json!({ "mountPath": "/etc/app" }));
+        for (name, secret, mount, why) in [
+            (
+                "mounted elsewhere than where clients look",
+                whole.clone(),
+                &elsewhere,
+                "use legacyTokens.detect: Lookup",
+            ),
+            (
+                "another name",
+                json!({ "secretName": "opaque" }),
+                &plain,
+                "its name doesn't say whose token it is",
+            ),
+            (
+                "optional",
+                json!({ "secretName": OWN, "optional": true }),
+                &plain,
+                "it is optional",
+            ),
+            (
+                "tokens of two modes",
+                items(json!([
+                    item_with_mode("token", "token", 256),
+                    item_with_mode("token", "b", 420),
+                ])),
+                &plain,
+                "with two modes",
+            ),
+            (
+                "another key",
+                items(json!([item("token", "token"), item("other", "o")])),
+                &plain,
+                "one of its keys is in no projected volume",
+            ),
+            (
+                "two items with one path",
+                items(json!([item("token", "token"), item("ca.crt", "token")])),
+                &plain,
+                "two of its items have one path",
+            ),
+            (
+                "a file without a path",
+                items(json!([item("token", "token"), { "key": "ca.crt" }])),
+                &plain,
+                "one of its items has no path",
+            ),
+            (
+                "the token by subPath",
+                whole.clone(),
+                &mounted(json!({ "mountPath": format!("{FOLDER}/token"), "subPath": "token" })),
+                "mount the whole volume",
+            ),
+            (
+                "by subPathExpr",
+                whole,
+                &mounted(json!({ "subPathExpr": "$(FOLDER)" })),
+                "mount the whole volume",
+            ),
         ] {
-            let mut mount = mount;
-            json_patch::merge(&mut mount, &json!({ "name": "v", "mountPath": "/v" }));
-            let tweak = json!({
-                "volumes": [{ "name": "v", "secret": { "secretName": OWN } }],
-                "initContainers": [{ "name": "c", "volumeMounts": [mount] }],
-            });
-            assert_eq!(check_pod(&RULE, &tweak, &json!({}))[0].remedy, remedy, "{name}");
+            let mut tweak = with_secret(&secret);
+            let another = json!({ "name": "c", "volumeMounts": [mount] });
+            tweak["containers"] = json!([another]);
+            if name == "by subPathExpr" {
+                tweak["containers"]
+                    .as_array_mut()
+                    .unwrap()
+                    .push(container_at(FOLDER));
+            }
+            let found = check_pod(&RULE, &tweak, &json!({}));
+            assert_eq!(
+                outcomes(&found),
+                [("spec.volumes[0].secret.secretName", "reject")],
+                "{name}"
+            );
+            assert!(
+                found[0].message.contains("; it isn't converted: "),
+                "{name}: {found:?}"
+            );
+            assert!(found[0].message.contains(why), "{name}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn another_file_by_sub_path_is_no_reason() {
+        let mut tweak = with_secret(&json!({ "secretName": OWN }));
+        let mount = json!({ "name": "v", "mountPath": "/etc/ca.crt", "subPath": "ca.crt" });
+        tweak["initContainers"] = json!([{ "name": "c", "volumeMounts": [mount] }]);
+        let found = check_pod(&RULE, &tweak, &json!({}));
+        assert_eq!(
+            outcomes(&found),
+            [("spec.volumes[0].secret.secretName", "patch")]
+        );
+    }
+
+    /// A Secret's file is open, 0644, and the projected token's isn't with an fsGroup or a common user.
+    #[test]
+    fn a_token_that_who_steps_down_from_root_would_lose() {
+        let group = json!({ "fsGroup": 7 });
+        let common_root = json!({ "runAsUser": 0 });
+        let step_down = json!({});
+        let stays = json!({ "capabilities": { "drop": ["ALL"] } });
+        for (name, pod_context, context, mode, loses, leaves) in [
+            (
+                "the author's fsGroup",
+                &group,
+                &step_down,
+                0o644,
+                true,
+                "reject",
+            ),
+            (
+                "root by the Pod's words",
+                &common_root,
+                &step_down,
+                0o644,
+                true,
+                "reject",
+            ),
+            (
+                "a Secret that was closed before",
+                &group,
+                &step_down,
+                0o440,
+                false,
+                "patch",
+            ),
+            ("root to the end", &group, &stays, 0o644, false, "patch"),
+            // Without a group to be set the file stays as open as it was.
+            (
+                "no fsGroup, which is left out",
+                &json!({}),
+                &step_down,
+                0o644,
+                true,
+                "patch",
+            ),
+        ] {
+            let with = |choice: &str| {
+                let mut tweak = with_secret(&json!({ "secretName": OWN, "defaultMode": mode }));
+                tweak["securityContext"] = pod_context.clone();
+                tweak["containers"][0]["securityContext"] = context.clone();
+                let settings = json!({ "fsGroup": { "rootContainers": choice } });
+                check_pod(&RULE, &tweak, &settings).remove(0)
+            };
+            let set = with("Set");
+            let names = set
+                .warnings
+                .iter()
+                .any(|it| it.contains("container \"main\""));
+            assert_eq!((set.remedy, names), ("patch", loses), "{name}: {set:?}");
+            let left = with("Leave");
+            assert_eq!(left.remedy, leaves, "{name}: {left:?}");
+            let says_why = left.message.contains("a process in container \"main\"");
+            assert_eq!(says_why, leaves == "reject", "{name}: {left:?}");
         }
     }
 
     #[test]
     fn the_new_token_has_the_maximum_of_the_api_server() {
-        let tweak = json!({ "volumes": [{ "name": "v", "secret": { "secretName": OWN } }] });
+        let tweak = with_secret(&json!({ "secretName": OWN }));
         let honest =
             json!({ "maxExpirationSeconds": 3607, "apiServer": { "extendsTokens": false } });
-        for (settings, seconds) in [(json!({ "maxExpirationSeconds": 7200 }), 7200), (honest, 3606)]
-        {
+        for (settings, seconds) in [
+            (json!({ "maxExpirationSeconds": 7200 }), 7200),
+            (honest, 3606),
+        ] {
             let found = &check_pod(&RULE, &tweak, &settings)[0];
             let projected = found.patches[0].1.as_ref().unwrap();
-            assert_eq!(
-                projected["sources"][0]["serviceAccountToken"]["expirationSeconds"],
-                seconds
-            );
+            let token = &projected["sources"][0]["serviceAccountToken"];
+            assert_eq!(token["expirationSeconds"], seconds);
+        }
+    }
+
+    /// Only what new containers see counts, with the volumes of the Pod as it is.
+    #[test]
+    fn ephemeral_containers() {
+        let volume = |name: &str| json!([{ "name": "v", "secret": { "secretName": name } }]);
+        let variable = json!({ "valueFrom": { "secretKeyRef": { "name": OWN, "key": "token" } } });
+        let with_variable = json!([{ "name": "d", "env": [variable] }]);
+        let mounts = |path: &str| json!([{ "name": "d", "volumeMounts": [{ "name": "v", "mountPath": path }] }]);
+        let env_path = "spec.ephemeralContainers[0].env[0].valueFrom.secretKeyRef.name";
+        let mount_path = "spec.ephemeralContainers[0].volumeMounts[0]";
+        let none = json!([]);
+        for (name, volumes, new, old, expected) in [
+            (
+                "a variable",
+                &none,
+                with_variable.clone(),
+                json!([]),
+                Some(env_path),
+            ),
+            (
+                "a variable that was there",
+                &none,
+                with_variable.clone(),
+                with_variable,
+                None,
+            ),
+            (
+                "a mount where clients look",
+                &volume("x"),
+                mounts(FOLDER),
+                json!([]),
+                Some(mount_path),
+            ),
+            (
+                "a mount elsewhere",
+                &volume("x"),
+                mounts("/x"),
+                json!([]),
+                None,
+            ),
+            (
+                "a mount of a token",
+                &volume(OWN),
+                mounts("/x"),
+                json!([]),
+                Some(mount_path),
+            ),
+            (
+                "a mount that was there",
+                &volume(OWN),
+                mounts(FOLDER),
+                mounts(FOLDER),
+                None,
+            ),
+            (
+                "a volume that is not mounted",
+                &volume(OWN),
+                json!([{ "name": "d" }]),
+                json!([]),
+                None,
+            ),
+        ] {
+            let pod = |ephemeral: &Value| {
+                json!({ "spec": {
+                    "serviceAccountName": "app", "volumes": volumes, "ephemeralContainers": ephemeral,
+                } })
+            };
+            let request = json!({
+                "kind": { "group": "", "kind": "Pod" }, "subResource": "ephemeralcontainers",
+                "operation": "UPDATE", "object": pod(&new), "oldObject": pod(&old),
+            });
+            let found = check_request(&RULE, &request, &json!({}));
+            let expected: Vec<_> = expected.iter().map(|path| (*path, "reject")).collect();
+            assert_eq!(outcomes(&found), expected, "{name}: {found:?}");
         }
     }
 }

@@ -1,14 +1,18 @@
 //! What a rule is, a function from what there is to see to the violations; and the registry of all.
 
-use crate::cluster::Secrets;
 use crate::field_path::FieldPath;
 use crate::patch::Patch;
 use crate::review::Review;
-use crate::settings::Settings;
-use derive_more::Display;
+use crate::settings::Mode;
 use std::collections::BTreeMap;
+use std::fmt;
+
+pub use context::{Context, JudgedReference, Judgement};
+
+mod context;
 
 mod audience;
+mod automount;
 mod fs_group;
 mod legacy_token;
 mod legacy_token_secret;
@@ -18,6 +22,7 @@ mod token_renewal;
 /// All rules, sorted by name. None depends on another one having run.
 pub const RULES: &[Rule] = &[
     audience::RULE,
+    automount::RULE,
     fs_group::RULE,
     legacy_token::RULE,
     legacy_token_secret::RULE,
@@ -29,8 +34,12 @@ pub const RULES: &[Rule] = &[
 pub fn check(review: &Review, context: &Context) -> Vec<(&'static str, Violation)> {
     let mut by_path: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for rule in RULES {
-        for violation in (rule.check)(review, context) {
-            by_path.entry(violation.path.clone()).or_default().push((rule.name, violation));
+        let found = (rule.check)(review, context).into_iter();
+        for violation in found.filter_map(|it| it.without_presumption(context.settings.mode)) {
+            by_path
+                .entry(violation.path.clone())
+                .or_default()
+                .push((rule.name, violation));
         }
     }
     by_path.into_values().flatten().collect()
@@ -43,57 +52,90 @@ pub struct Rule {
     pub check: fn(&Review, &Context) -> Vec<Violation>,
 }
 
-/// What a rule knows beside what it sees: the settings for the request's namespace, and the cluster.
-pub struct Context<'c> {
-    pub settings: &'c Settings,
-    pub secrets: &'c Secrets<'c>,
-}
-
-#[derive(Debug, Display)]
-#[display("{path}: {message}")]
+#[derive(Debug)]
 pub struct Violation {
     /// The field, as the client wrote the object.
     pub path: FieldPath,
     /// The value, the maximum and the way out, in one of the forms of apimachinery's `field.Error`.
     pub message: String,
     pub remedy: Remedy,
-    /// What the client is told, by mode `mutate` once the object is admitted, of a notice always:
-    /// what is changed of the author's own, what is left as it is and why, what may break later.
-    pub warnings: Vec<String>,
+    /// True for what follows only from the volume that the API server will inject into the Pods of a
+    /// template: it doesn't show the volume, and the service account may switch it off.
+    pub is_presumed: bool,
 }
 
-/// What mode `mutate` does about a violation.
+/// What mode `mutate` does about a violation, and what the client is told.
 #[derive(Debug)]
 pub enum Remedy {
     /// Only the author can fix it: the request is rejected.
     Reject,
-    /// These fix it.
-    Patch(Vec<Patch>),
-    /// It could be fixed, but that may break the Pod: it is admitted, with the warnings.
-    Warn,
-    /// It could not be evaluated: the request is rejected in every mode.
-    Error,
+    /// The patches fix it. The warnings say what is changed of the author's own, and what may break
+    /// later.
+    Patch {
+        patches: Vec<Patch>,
+        warnings: Vec<String>,
+    },
+    /// It could be fixed, but that may break the Pod: it is left as it is, for these reasons.
+    Leave {
+        reasons: Vec<String>,
+        warnings: Vec<String>,
+    },
+    /// It could not be evaluated. The annotation `rules` says why.
+    Undecided { why: &'static str },
     /// Nothing is violated, but something may break later: the warnings are given in every mode.
-    Notice,
+    Notice { warnings: Vec<String> },
 }
 
 impl Violation {
     pub fn new(path: FieldPath, message: String, remedy: Remedy) -> Self {
-        Self { path, message, remedy, warnings: Vec::new() }
+        Self {
+            path,
+            message,
+            remedy,
+            is_presumed: false,
+        }
     }
 
     /// A warning that isn't about a violation.
     pub fn notice(path: FieldPath, message: String) -> Self {
         let warnings = vec![format!("{path}: {message}")];
-        Self { warnings, ..Self::new(path, message, Remedy::Notice) }
+        Self::new(path, message, Remedy::Notice { warnings })
+    }
+
+    /// What is presumed of a template's Pods becomes a notice, if there is something to tell. Nobody
+    /// is told to do something about what mode `mutate` fixes in each Pod: only what it leaves alone,
+    /// or rejects.
+    fn without_presumption(self, mode: Mode) -> Option<Self> {
+        if !self.is_presumed {
+            return Some(self);
+        }
+        let line = self.to_string();
+        let is_fixed_in_pods = mode != Mode::Reject;
+        let warnings = match self.remedy {
+            Remedy::Notice { warnings } => warnings,
+            Remedy::Patch { warnings, .. } | Remedy::Leave { warnings, .. } if is_fixed_in_pods => {
+                warnings
+            }
+            _ => vec![line],
+        };
+        let remedy = Remedy::Notice {
+            warnings: warnings.clone(),
+        };
+        (!warnings.is_empty()).then_some(Self { remedy, ..self })
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
     }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::{Context, RULES, Remedy, Rule};
+    use super::{Context, RULES, Remedy, Rule, Violation};
     use crate::cluster::Secrets;
-    use crate::request::{Payload, Subject};
+    use crate::request::Payload;
     use crate::review::Review;
     use crate::settings::Settings;
     use kubewarden_policy_sdk::host_capabilities::kubernetes::GetResourceRequest;
@@ -152,43 +194,80 @@ pub(crate) mod tests {
         settings: &Value,
     ) -> Vec<Found> {
         let (group, kind, sub_resource) = kind;
-        let payload = json!({ "request": {
+        let request = json!({
             "kind": { "group": group, "kind": kind }, "subResource": sub_resource,
-            "operation": "CREATE", "name": "app", "object": object,
-        } });
-        let payload = payload.to_string();
+            "operation": "CREATE", "name": "app", "namespace": "payments", "object": object,
+        });
+        check_request(rule, &request, settings)
+    }
+
+    /// What a rule reports about a request.
+    pub fn check_request(rule: &Rule, request: &Value, settings: &Value) -> Vec<Found> {
+        let payload = json!({ "request": request }).to_string();
         let Payload { request, .. } = Payload::decode(&payload).unwrap();
-        let subject = request.subject().unwrap().unwrap();
-        let account = request.account(subject, request.pod()).unwrap_or_default();
-        let review = Review::new(subject, &request, None, &account).unwrap();
+        let kind = request.subject_kind().unwrap().unwrap();
+        let subject = request.decode_subject(kind).unwrap();
+        let accounts = subject.service_accounts(&request);
+        let account = accounts.first().map_or("", String::as_str);
+        let review = Review::new(&subject, &request, account).unwrap();
         let settings = Settings::read(&settings.to_string()).unwrap();
         let get_resource = |request: &_| Ok(to_raw_value(&cluster(request)?).unwrap());
         let secrets = Secrets::new(get_resource, "payments");
-        let context = Context { settings: &settings, secrets: &secrets };
+        let context = Context::new(&review, &settings, &secrets);
         let violations = (rule.check)(&review, &context).into_iter();
         violations
-            .map(|violation| {
-                let path = violation.path.to_string();
-                let (remedy, patches) = match violation.remedy {
-                    Remedy::Reject => ("reject", Vec::new()),
-                    Remedy::Patch(patches) => ("patch", patches),
-                    Remedy::Warn => ("warn", Vec::new()),
-                    Remedy::Error => ("error", Vec::new()),
-                    Remedy::Notice => ("notice", Vec::new()),
-                };
-                let patches = patches.into_iter().map(|(path, value)| {
-                    let value = value.map(|value| serde_json::from_str(value.get()).unwrap());
-                    (path.to_string(), value)
-                });
-                Found {
-                    path,
-                    remedy,
-                    patches: patches.collect(),
-                    message: violation.message,
-                    warnings: violation.warnings,
-                }
-            })
+            .filter_map(|violation| violation.without_presumption(settings.mode))
+            .map(Found::new)
             .collect()
+    }
+
+    impl Found {
+        fn new(violation: Violation) -> Self {
+            let none = Vec::new;
+            let (remedy, patches, warnings) = match violation.remedy {
+                Remedy::Reject => ("reject", none(), Vec::new()),
+                Remedy::Patch { patches, warnings } => ("patch", patches, warnings),
+                Remedy::Leave { warnings, .. } => ("leave", none(), warnings),
+                Remedy::Undecided { why } => (why, none(), Vec::new()),
+                Remedy::Notice { warnings } => ("notice", none(), warnings),
+            };
+            let patches = patches.into_iter().map(|(path, value)| {
+                let value = value.map(|value| serde_json::from_str(value.get()).unwrap());
+                (path.to_string(), value)
+            });
+            Self {
+                path: violation.path.to_string(),
+                remedy,
+                patches: patches.collect(),
+                message: violation.message,
+                warnings,
+            }
+        }
+    }
+
+    /// What a rule reports about a TokenRequest of this user.
+    pub fn check_token_request(
+        rule: &Rule,
+        object: &Value,
+        user: &Value,
+        settings: &Value,
+    ) -> Vec<Found> {
+        let kind = json!({ "group": "authentication.k8s.io", "kind": "TokenRequest" });
+        let request = json!({
+            "kind": kind, "subResource": "token", "operation": "CREATE", "name": "app",
+            "userInfo": user, "object": object,
+        });
+        check_request(rule, &request, settings)
+    }
+
+    /// What a rule reports about a Secret, which is created where there is no old one.
+    pub fn check_secret(rule: &Rule, new: &Value, old: &Value, settings: &Value) -> Vec<Found> {
+        let operation = if old.is_null() { "CREATE" } else { "UPDATE" };
+        let request = json!({
+            "kind": { "group": "", "kind": "Secret" }, "operation": operation,
+            "namespace": "payments", "name": "app", "object": new, "oldObject": old,
+        });
+        check_request(rule, &request, settings)
     }
 
     /// What a rule reports about a Pod: its spec is changed by a JSON merge patch.
@@ -223,54 +302,11 @@ pub(crate) mod tests {
     fn each_rule_has_its_row_in_the_readme() {
         let readme = include_str!("../../README.md");
         for rule in RULES {
-            assert!(readme.contains(&format!("\n| `{}` | ", rule.name)), "{}", rule.name);
-        }
-    }
-
-    #[test]
-    fn each_subject_is_told_from_the_others() {
-        let with = |group: &str, kind: &str, sub_resource: &str, operation: &str| {
-            let payload = json!({ "request": {
-                "kind": { "group": group, "version": "v1", "kind": kind },
-                "subResource": sub_resource, "operation": operation,
-            } });
-            let payload = payload.to_string();
-            Payload::decode(&payload).unwrap().request.subject().unwrap()
-        };
-        for (group, kind, sub_resource, operation, expected) in [
-            ("", "Pod", "", "CREATE", Some(Subject::Pod)),
-            ("", "Pod", "", "UPDATE", None),
-            ("", "Pod", "", "DELETE", None),
-            ("", "Pod", "ephemeralcontainers", "UPDATE", Some(Subject::EphemeralContainers)),
-            ("", "Pod", "status", "UPDATE", None),
-            ("", "Pod", "exec", "CONNECT", None),
-            ("example.com", "Pod", "", "CREATE", None),
-            ("", "pod", "", "CREATE", None),
-            ("apps", "Deployment", "", "UPDATE", Some(Subject::Template)),
-            ("apps", "ReplicaSet", "", "CREATE", Some(Subject::Template)),
-            ("apps", "StatefulSet", "", "CREATE", Some(Subject::Template)),
-            ("apps", "DaemonSet", "", "CREATE", Some(Subject::Template)),
-            ("", "ReplicationController", "", "CREATE", Some(Subject::Template)),
-            ("batch", "Job", "", "CREATE", Some(Subject::Template)),
-            ("batch", "CronJob", "", "CREATE", Some(Subject::Template)),
-            ("", "PodTemplate", "", "CREATE", Some(Subject::Template)),
-            ("apps", "Deployment", "status", "UPDATE", None),
-            ("apps", "Deployment", "", "DELETE", None),
-            ("autoscaling", "Scale", "scale", "UPDATE", None),
-            (
-                "authentication.k8s.io",
-                "TokenRequest",
-                "token",
-                "CREATE",
-                Some(Subject::TokenRequest),
-            ),
-            ("", "Secret", "", "CREATE", Some(Subject::Secret)),
-            ("", "Secret", "", "UPDATE", None),
-            ("storage.k8s.io", "CSIDriver", "", "UPDATE", Some(Subject::CsiDriver)),
-            ("", "ConfigMap", "", "CREATE", None),
-        ] {
-            let subject = with(group, kind, sub_resource, operation);
-            assert_eq!(subject, expected, "{operation} {group} {kind} {sub_resource}");
+            assert!(
+                readme.contains(&format!("\n| `{}` | ", rule.name)),
+                "{}",
+                rule.name
+            );
         }
     }
 }

@@ -12,97 +12,110 @@
 //!
 //! Mutation: the maximum. Not in a CSIDriver, which is kept in Git: that is rejected.
 
-use crate::message::{name, quoted};
+use crate::lifetime::{
+    DEFAULT_LIFETIME, YEAR, asked, effective, is_for_api_server, strictest_maximum, to_set,
+};
+use crate::message::{quote, quote_in_warning};
 use crate::patch::new_value;
-use crate::request::Subject;
-use crate::review::{EXTENDED_LIFETIME, RequestedToken, Review};
+use crate::review::{RequestedToken, Review, TokenSource};
 use crate::rules::{Context, Remedy, Rule, Violation};
-use crate::settings::{Mode, Settings};
+use crate::settings::Settings;
 
-pub const RULE: Rule = Rule { name: "token-lifetime", check };
-
-/// What a token gets that asks for nothing, in seconds.
-const DEFAULT: i64 = 3600;
-
-/// What the API server makes of [`EXTENDED_LIFETIME`], in seconds: a year
-/// (`pkg/serviceaccount/claims.go`, `ExpirationExtensionSeconds`).
-const YEAR: i64 = 365 * 24 * 60 * 60;
+pub const RULE: Rule = Rule {
+    name: "token-lifetime",
+    check,
+};
 
 fn check(review: &Review, context: &Context) -> Vec<Violation> {
-    let settings = context.settings;
-    review.tokens.iter().filter_map(|token| check_token(token, review.subject, settings)).collect()
+    let is_template = review.pod.as_ref().is_some_and(|pod| pod.is_template);
+    let tokens = review.tokens.iter();
+    tokens
+        .filter_map(|token| check_token(token, is_template, context.settings))
+        .collect()
 }
 
-fn check_token(token: &RequestedToken, subject: Subject, settings: &Settings) -> Option<Violation> {
-    let (audience, maximum) = strictest(token, settings);
-    let effective = effective_lifetime(token, settings);
-    // What will be injected into a template's Pods. Each is mutated when it is created.
-    let is_presumed = subject == Subject::Template && token.volume.is_none();
-    if effective <= maximum || (is_presumed && settings.mode == Mode::Mutate) {
+fn check_token(
+    token: &RequestedToken,
+    is_template: bool,
+    settings: &Settings,
+) -> Option<Violation> {
+    let (audience, maximum) = strictest_maximum(token, settings);
+    if effective(token, settings) <= maximum {
         return None;
     }
-    let asked = token.expiration_seconds.unwrap_or(DEFAULT);
-    let if_own = if is_own(token, settings) { "" } else { " if the audience is its own" };
-    let extended = format!(
-        ": the API server extends exactly {asked} seconds to one year ({YEAR} seconds){if_own}"
-    );
-    let extension = if effective == asked { "" } else { &extended };
-    if is_presumed {
-        let message = format!(
-            "Required value: set it to false and mount a token of {maximum} seconds at most; the Pods \
-             get one of {asked} seconds injected{extension}"
-        );
-        return Some(Violation::notice(token.path.clone(), message));
+    let extension = describe_extension(token, settings);
+    if token.source == TokenSource::Injected {
+        return Some(report_injected(token, maximum, &extension));
     }
     let path = token.path.child("expirationSeconds");
-    let limit = |quoted: String| match audience {
-        "" => format!("{maximum} seconds for the API server's audience{extension}"),
-        _ => format!("{maximum} seconds for audience {quoted}{extension}"),
-    };
-    let detail = format!("must not exceed {}", limit(quoted(audience)));
+    let limit = describe_limit(audience, maximum, quote) + &extension;
     let message = match token.expiration_seconds {
-        Some(_) => format!("Invalid value: {asked}: {detail}"),
-        None => format!("Required value: {detail}, and is {DEFAULT} seconds when absent"),
+        Some(seconds) => format!("Invalid value: {seconds}: must not exceed {limit}"),
+        None => format!(
+            "Required value: must not exceed {limit}, and is {DEFAULT_LIFETIME} seconds when absent"
+        ),
     };
-    let lifetime = settings.lifetime_to_set(maximum);
+    if token.source == TokenSource::CSIDriver {
+        return Some(Violation::new(path, message, Remedy::Reject));
+    }
+    let lifetime = to_set(token, maximum, settings);
     let warning = || {
-        let limit = limit(name(audience));
-        format!("{path}: {asked} seconds are lowered to {lifetime}; the maximum is {limit}")
+        let limit = describe_limit(audience, maximum, quote_in_warning) + &extension;
+        let lowered = if is_template {
+            "will be lowered in its Pods"
+        } else {
+            "are lowered"
+        };
+        let asked = asked(token);
+        format!("{path}: {asked} seconds {lowered} to {lifetime}; the maximum is {limit}")
     };
-    let warnings = if token.is_authored { vec![warning()] } else { Vec::new() };
-    let remedy = match subject {
-        Subject::CsiDriver => Remedy::Reject,
-        _ => Remedy::Patch(vec![(path.clone(), new_value(lifetime))]),
+    let remedy = Remedy::Patch {
+        warnings: Vec::from_iter(token.is_authored.then(warning)),
+        patches: vec![(path.clone(), new_value(lifetime))],
     };
-    Some(Violation { warnings, ..Violation::new(path, message, remedy) })
+    Some(Violation::new(path, message, remedy))
 }
 
-/// How long, in seconds, the API server will honour a copy of the token.
-fn effective_lifetime(token: &RequestedToken, settings: &Settings) -> i64 {
-    let api_server = &settings.api_server;
-    let is_extended = token.expiration_seconds == Some(EXTENDED_LIFETIME)
-        && token.is_bound_to_pod
-        && api_server.extends_tokens
-        && (api_server.audiences.is_empty() || is_own(token, settings));
-    if is_extended { YEAR } else { token.expiration_seconds.unwrap_or(DEFAULT) }
+/// What the API server will inject into the Pods of a template. Each is mutated when it is created.
+fn report_injected(token: &RequestedToken, maximum: i64, extension: &str) -> Violation {
+    let message = format!(
+        "Required value: set it to false and mount a token of {maximum} seconds at most; the Pods get \
+         one of {} seconds injected{extension}",
+        asked(token)
+    );
+    let remedy = Remedy::Patch {
+        patches: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let violation = Violation::new(token.path.clone(), message, remedy);
+    Violation {
+        is_presumed: true,
+        ..violation
+    }
 }
 
-/// How long, in seconds, the token will live once the request is admitted.
-pub(super) fn admitted_lifetime(token: &RequestedToken, settings: &Settings) -> i64 {
-    let (_, maximum) = strictest(token, settings);
-    let lifetime = effective_lifetime(token, settings);
-    let is_lowered = settings.mode == Mode::Mutate && lifetime > maximum;
-    if is_lowered { settings.lifetime_to_set(maximum) } else { lifetime }
+fn describe_limit(audience: &str, maximum: i64, quote: fn(&str) -> String) -> String {
+    if audience.is_empty() {
+        return format!("{maximum} seconds for the API server's audience");
+    }
+    format!("{maximum} seconds for audience {}", quote(audience))
 }
 
-/// Of several audiences the one with the lowest maximum, and that; the API server's has no name.
-fn strictest<'r>(token: &RequestedToken<'r>, settings: &Settings) -> (&'r str, i64) {
-    let maxima = token.audiences.iter().map(|audience| (*audience, settings.maximum(audience)));
-    maxima.min_by_key(|(_, maximum)| *maximum).unwrap_or_else(|| ("", settings.maximum("")))
-}
-
-fn is_own(token: &RequestedToken, settings: &Settings) -> bool {
-    token.audiences.iter().all(|audience| settings.api_server.is_own(audience))
+/// What the API server makes of the lifetime, if it extends that; and how an operator can tell it
+/// that the audience isn't its own.
+fn describe_extension(token: &RequestedToken, settings: &Settings) -> String {
+    let asked = asked(token);
+    if effective(token, settings) == asked {
+        return String::new();
+    }
+    let if_own = if is_for_api_server(token, settings) {
+        ""
+    } else {
+        " if the audience is its own, which apiServer.audiences would tell"
+    };
+    format!(
+        ": the API server extends exactly {asked} seconds to up to a year ({YEAR} seconds){if_own}"
+    )
 }
 
 #[cfg(test)]
@@ -112,7 +125,7 @@ mod tests {
     use serde_json::{Value, json};
 
     const YEAR: &str =
-        ": the API server extends exactly 3607 seconds to one year (31536000 seconds)";
+        ": the API server extends exactly 3607 seconds to up to a year (31536000 seconds)";
 
     /// Name, audience, seconds and settings; the message, and the lifetime that is set.
     type Case<'c> = (&'c str, Value, Value, &'c Value, Option<(String, i64)>);
@@ -179,7 +192,7 @@ mod tests {
                 json!("vault"),
                 json!(3607),
                 &long,
-                Some((format!("Invalid value: 3607: must not exceed 7200 seconds for audience \"vault\"{YEAR} if the audience is its own"), 7200)),
+                Some((format!("Invalid value: 3607: must not exceed 7200 seconds for audience \"vault\"{YEAR} if the audience is its own, which apiServer.audiences would tell"), 3600)),
             ),
             (
                 "3607 for an audience of the API server",
@@ -216,15 +229,36 @@ mod tests {
         let settings =
             json!({ "maxExpirationSeconds": 3607, "apiServer": { "extendsTokens": false } });
         let tweak = json!({ "volumes": [token_volume("t", &json!("v"), &json!(3608))] });
-        assert_eq!(check_pod(&RULE, &tweak, &settings)[0].patches[0].1, Some(json!(3606)));
+        assert_eq!(
+            check_pod(&RULE, &tweak, &settings)[0].patches[0].1,
+            Some(json!(3606))
+        );
     }
 
     #[test]
     fn only_an_author_is_warned() {
         for (name, volume, audience, seconds, warned) in [
-            ("the API server's own volume", "kube-api-access-x7k2p", "", 3607, false),
-            ("the same with an audience", "kube-api-access-x7k2p", "own", 3607, true),
-            ("the same with a lifetime of a day", "kube-api-access-x7k2p", "", 86400, true),
+            (
+                "the API server's own volume",
+                "kube-api-access-x7k2p",
+                "",
+                3607,
+                false,
+            ),
+            (
+                "the same with an audience",
+                "kube-api-access-x7k2p",
+                "own",
+                3607,
+                true,
+            ),
+            (
+                "the same with a lifetime of a day",
+                "kube-api-access-x7k2p",
+                "",
+                86400,
+                true,
+            ),
             ("its own copy", "token", "", 3607, true),
         ] {
             let tweak =
@@ -241,9 +275,30 @@ mod tests {
         let long = json!({ "maxExpirationSeconds": 86400 });
         let own = json!({ "maxExpirationSeconds": 86400, "apiServer": { "audiences": [KUBEADM] } });
         for (name, audiences, seconds, bound_to, settings, expected) in [
-            ("the default", json!(null), json!(null), json!(null), json!({}), None),
-            ("a day", json!([]), json!(86400), json!(null), json!({}), Some(3600)),
-            ("3607 of a Pod", json!(null), json!(3607), pod.clone(), long.clone(), Some(86400)),
+            (
+                "the default",
+                json!(null),
+                json!(null),
+                json!(null),
+                json!({}),
+                None,
+            ),
+            (
+                "a day",
+                json!([]),
+                json!(86400),
+                json!(null),
+                json!({}),
+                Some(3600),
+            ),
+            (
+                "3607 of a Pod",
+                json!(null),
+                json!(3607),
+                pod.clone(),
+                long.clone(),
+                Some(86400),
+            ),
             (
                 "3607 of a Pod as a validating policy sees it",
                 json!([KUBEADM]),
@@ -276,8 +331,22 @@ mod tests {
                 own,
                 None,
             ),
-            ("3607 of no Pod", json!(null), json!(3607), json!(null), long.clone(), None),
-            ("3607 of a Secret", json!(null), json!(3607), json!({ "kind": "Secret" }), long, None),
+            (
+                "3607 of no Pod",
+                json!(null),
+                json!(3607),
+                json!(null),
+                long.clone(),
+                None,
+            ),
+            (
+                "3607 of a Secret",
+                json!(null),
+                json!(3607),
+                json!({ "kind": "Secret" }),
+                long,
+                None,
+            ),
             (
                 "the strictest of several audiences",
                 json!(["a", "b"]),
@@ -301,9 +370,17 @@ mod tests {
     fn the_lifetime_of_a_csi_drivers_tokens() {
         let tokens = json!([{ "audience": "a" }, { "audience": "b", "expirationSeconds": 86400 }]);
         let driver = json!({ "spec": { "tokenRequests": tokens } });
-        let found = check(&RULE, ("storage.k8s.io", "CSIDriver", ""), &driver, &json!({}));
+        let found = check(
+            &RULE,
+            ("storage.k8s.io", "CSIDriver", ""),
+            &driver,
+            &json!({}),
+        );
         let found: Vec<_> = found.iter().map(|it| (&*it.path, it.remedy)).collect();
-        assert_eq!(found, [("spec.tokenRequests[1].expirationSeconds", "reject")]);
+        assert_eq!(
+            found,
+            [("spec.tokenRequests[1].expirationSeconds", "reject")]
+        );
     }
 
     #[test]
@@ -313,7 +390,11 @@ mod tests {
         let own = token_volume("kube-api-access-own", &json!(""), &json!(3600));
         for (name, tweak, expected) in [
             ("automount switched off", json!({}), false),
-            ("automount not switched off", json!({ "automountServiceAccountToken": null }), true),
+            (
+                "automount not switched off",
+                json!({ "automountServiceAccountToken": null }),
+                true,
+            ),
             (
                 "a mount in its place",
                 json!({ "automountServiceAccountToken": null, "containers": [{ "volumeMounts": [at_token] }] }),
@@ -335,15 +416,25 @@ mod tests {
             let found = check_template(&RULE, &tweak, &json!({ "mode": "reject" }));
             assert_eq!(found.len() == 1, expected, "{name}");
             for it in found {
-                assert_eq!(it.path, "spec.template.spec.automountServiceAccountToken", "{name}");
+                assert_eq!(
+                    it.path, "spec.template.spec.automountServiceAccountToken",
+                    "{name}"
+                );
                 assert!(it.remedy == "notice" && it.patches.is_empty(), "{name}");
                 assert!(it.message.ends_with(YEAR), "{name}: {}", it.message);
             }
             let honest = json!({ "mode": "reject", "apiServer": { "extendsTokens": false } });
             for it in check_template(&RULE, &tweak, &honest) {
-                assert!(it.message.ends_with("3607 seconds injected"), "{name}: {}", it.message);
+                assert!(
+                    it.message.ends_with("3607 seconds injected"),
+                    "{name}: {}",
+                    it.message
+                );
             }
-            assert!(check_pod(&RULE, &tweak, &json!({})).is_empty(), "{name}, in a Pod");
+            assert!(
+                check_pod(&RULE, &tweak, &json!({})).is_empty(),
+                "{name}, in a Pod"
+            );
         }
     }
 }

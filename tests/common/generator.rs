@@ -14,7 +14,17 @@ pub struct Choices<'c> {
 
 type Generate<'c> = fn(&mut Choices<'c>) -> Value;
 
-const LIFETIMES: [i64; 9] = [3607, 600, 3599, 3600, 3601, 3606, 3608, 86400, 4_294_967_296];
+const LIFETIMES: [i64; 9] = [
+    3607,
+    600,
+    3599,
+    3600,
+    3601,
+    3606,
+    3608,
+    86400,
+    4_294_967_296,
+];
 const CLUSTER_LOCAL: &str = "https://kubernetes.default.svc.cluster.local";
 const AUDIENCES: [&str; 9] = [
     "",
@@ -60,8 +70,8 @@ const LONG_VOLUME: &str = "a-volume-whose-name-is-as-long-as-the-api-server-lets
 const VOLUMES: [&str; 5] = ["v0", "v1", API_ACCESS, "v3", LONG_VOLUME];
 const LONG_CONTAINER: &str = "a-container-whose-name-is-as-long-as-the-api-server-lets-it-be0";
 const CONTAINERS: [&str; 4] = ["app", "sidecar", "debug", LONG_CONTAINER];
-const NAMESPACES: [&str; 4] = ["payments", "kube-system", "ci-1", ""];
-const PATHS: [&str; 16] = [
+const NAMESPACES: [&str; 5] = ["payments", "kube-system", "ci-1", "shop", ""];
+const PATHS: [&str; 20] = [
     "/var/run/secrets/kubernetes.io/serviceaccount",
     "/run/secrets/kubernetes.io/serviceaccount",
     "/var/run/secrets/kubernetes.io/serviceaccount/",
@@ -77,7 +87,18 @@ const PATHS: [&str; 16] = [
     "/var/run/secrets/tokens",
     "/data",
     "C:\\var\\run\\secrets\\kubernetes.io\\serviceaccount",
+    "c:\\var\\run\\.\\secrets\\kubernetes.io\\serviceaccount\\",
+    "C:/var/run/secrets/kubernetes.io/serviceaccount/token",
+    "\\var\\run\\secrets\\kubernetes.io",
+    "D:\\data",
     "",
+];
+/// Where clients look for a token, in some spellings.
+const TOKEN_FOLDERS: [&str; 4] = [
+    "/var/run/secrets/kubernetes.io/serviceaccount",
+    "/run/secrets/kubernetes.io/serviceaccount",
+    "/var/run/secrets/kubernetes.io/serviceaccount/",
+    "C:\\var\\run\\secrets\\kubernetes.io\\serviceaccount",
 ];
 const ITEM_PATHS: [&str; 8] = [
     "token",
@@ -90,8 +111,16 @@ const ITEM_PATHS: [&str; 8] = [
     "./token",
 ];
 const KEYS: [&str; 5] = ["token", "ca.crt", "namespace", "service-ca.crt", "other"];
-const SUB_PATHS: [&str; 8] =
-    ["..data", "..data/token", "token", "ca.crt", "a", "serviceaccount", "./token", ""];
+const SUB_PATHS: [&str; 8] = [
+    "..data",
+    "..data/token",
+    "token",
+    "ca.crt",
+    "a",
+    "serviceaccount",
+    "./token",
+    "",
+];
 /// Volume sources that have `readOnly`, and others.
 const READ_ONLY_SOURCES: [&str; 11] = [
     "persistentVolumeClaim",
@@ -106,22 +135,80 @@ const READ_ONLY_SOURCES: [&str; 11] = [
     "portworxVolume",
     "awsElasticBlockStore",
 ];
-const SOURCES: [&str; 7] =
-    ["emptyDir", "hostPath", "ephemeral", "image", "gitRepo", "flocker", "later"];
-const CAPABILITIES: [&str; 7] =
-    ["ALL", "SETGID", "CAP_SETGID", "setgid", "CAP_ALL", "all", "NET_BIND_SERVICE"];
+const SOURCES: [&str; 7] = [
+    "emptyDir",
+    "hostPath",
+    "ephemeral",
+    "image",
+    "gitRepo",
+    "flocker",
+    "volumeSourceOfTomorrow",
+];
+/// Keys of node labels in an affinity, with values and operators.
+const LABELS: [&str; 3] = [
+    "kubernetes.io/os",
+    "node.kubernetes.io/windows-build",
+    "topology.kubernetes.io/zone",
+];
+const OPERATORS: [&str; 4] = ["In", "In", "Exists", "NotIn"];
+const ACCOUNT_NAME: &str = "kubernetes.io/service-account.name";
+const ACCOUNT_UID: &str = "kubernetes.io/service-account.uid";
+const INVALID_SINCE: &str = "kubernetes.io/legacy-token-invalid-since";
+pub const TOKEN_SECRET: &str = "kubernetes.io/service-account-token";
+/// Values of a Secret's key `token`, and the namespace and Secret that the claims of each name.
+pub const TOKENS: [(&str, Option<(&str, &str)>); 5] = [
+    ("", None),
+    ("eyJ", None),
+    ("bm8gSldU", None),
+    (TOKEN_OF_CI_TOKEN, Some(("shop", "ci-token"))),
+    (TOKEN_OF_OTHER, Some(("shop", "other-token"))),
+];
+const TOKEN_OF_CI_TOKEN: &str = concat!(
+    "ZXlKaGJHY2lPaUpTVXpJMU5pSXNJbXRwWkNJNkltc2lmUS5leUpwYzNNaU9pSnJkV0psY201bGRHVnpMM05sY25a",
+    "cFkyVmhZMk52ZFc1MElpd2lhM1ZpWlhKdVpYUmxjeTVwYnk5elpYSjJhV05sWVdOamIzVnVkQzl1WVcxbGMzQmhZ",
+    "MlVpT2lKemFHOXdJaXdpYTNWaVpYSnVaWFJsY3k1cGJ5OXpaWEoyYVdObFlXTmpiM1Z1ZEM5elpXTnlaWFF1Ym1G",
+    "dFpTSTZJbU5wTFhSdmEyVnVJaXdpYTNWaVpYSnVaWFJsY3k1cGJ5OXpaWEoyYVdObFlXTmpiM1Z1ZEM5elpYSjJh",
+    "V05sTFdGalkyOTFiblF1Ym1GdFpTSTZJbUoxYVd4a1pYSWlMQ0pyZFdKbGNtNWxkR1Z6TG1sdkwzTmxjblpwWTJW",
+    "aFkyTnZkVzUwTDNObGNuWnBZMlV0WVdOamIzVnVkQzUxYVdRaU9pSTJaakZqSWl3aWMzVmlJam9pYzNsemRHVnRP",
+    "bk5sY25acFkyVmhZMk52ZFc1ME9uTm9iM0E2WW5WcGJHUmxjaUo5LmMybG5ibUYwZFhKbA==",
+);
+const TOKEN_OF_OTHER: &str = concat!(
+    "ZXlKaGJHY2lPaUpTVXpJMU5pSXNJbXRwWkNJNkltc2lmUS5leUpwYzNNaU9pSnJkV0psY201bGRHVnpMM05sY25a",
+    "cFkyVmhZMk52ZFc1MElpd2lhM1ZpWlhKdVpYUmxjeTVwYnk5elpYSjJhV05sWVdOamIzVnVkQzl1WVcxbGMzQmhZ",
+    "MlVpT2lKemFHOXdJaXdpYTNWaVpYSnVaWFJsY3k1cGJ5OXpaWEoyYVdObFlXTmpiM1Z1ZEM5elpXTnlaWFF1Ym1G",
+    "dFpTSTZJbTkwYUdWeUxYUnZhMlZ1SWl3aWEzVmlaWEp1WlhSbGN5NXBieTl6WlhKMmFXTmxZV05qYjNWdWRDOXpa",
+    "WEoyYVdObExXRmpZMjkxYm5RdWJtRnRaU0k2SW1KMWFXeGtaWElpTENKemRXSWlPaUp6ZVhOMFpXMDZjMlZ5ZG1s",
+    "alpXRmpZMjkxYm5RNmMyaHZjRHBpZFdsc1pHVnlJbjAuYzJsbmJtRjBkWEps",
+);
+const CAPABILITIES: [&str; 7] = [
+    "ALL",
+    "SETGID",
+    "CAP_SETGID",
+    "setgid",
+    "CAP_ALL",
+    "all",
+    "NET_BIND_SERVICE",
+];
 const OPERATING_SYSTEMS: [&str; 6] = ["linux", "linux", "linux", "linux", "linux", "windows"];
+const MODES: [&str; 3] = ["mutate", "reject", "warn"];
+const MAXIMA: [i64; 5] = [600, 3600, 3606, 86400, 31_536_000];
 const UID: &str = "4a21420c-686c-5466-bea4-2c94014ab0d0";
 
 impl<'c> Choices<'c> {
     /// Everything that can be in a request, right or wrong.
     pub fn new(choices: &'c [u8]) -> Self {
-        Self { choices: choices.iter(), odd: true }
+        Self {
+            choices: choices.iter(),
+            odd: true,
+        }
     }
 
     /// Only what Kubernetes' types can hold.
     pub fn typed(choices: &'c [u8]) -> Self {
-        Self { choices: choices.iter(), odd: false }
+        Self {
+            choices: choices.iter(),
+            odd: false,
+        }
     }
 
     fn below(&mut self, number: usize) -> usize {
@@ -172,7 +259,14 @@ impl<'c> Choices<'c> {
             return Value::Null;
         }
         let big: Value = serde_json::from_str("10000000000000000000").unwrap_or_default();
-        self.one_of(&[json!(3607.0), json!("3600"), json!([]), json!({}), json!(true), big])
+        self.one_of(&[
+            json!(3607.0),
+            json!("3600"),
+            json!([]),
+            json!({}),
+            json!(true),
+            big,
+        ])
     }
 
     fn lifetime(&mut self) -> Value {
@@ -192,7 +286,8 @@ impl<'c> Choices<'c> {
     }
 
     fn group(&mut self) -> Value {
-        self.one_of(&[0_i64, 1, 65534, 3000, -1, 1 << 31]).into()
+        self.one_of(&[0_i64, 1, 65534, 3000, -1, 1 << 31, 70_000, 65535])
+            .into()
     }
 
     fn user(&mut self) -> Value {
@@ -204,7 +299,8 @@ impl<'c> Choices<'c> {
     }
 
     fn mode(&mut self) -> Value {
-        self.one_of(&[0o644, 0o400, 0o600, 0o440, 0o640, 0o400, 0, 0o777]).into()
+        self.one_of(&[0o644, 0o400, 0o600, 0o440, 0o640, 0o400, 0, 0o777])
+            .into()
     }
 
     fn token(&mut self) -> Value {
@@ -226,7 +322,10 @@ impl<'c> Choices<'c> {
 
     fn item(&mut self) -> Value {
         self.with(
-            &[("key", |it| it.text(&KEYS)), ("path", |it| it.text(&ITEM_PATHS))],
+            &[
+                ("key", |it| it.text(&KEYS)),
+                ("path", |it| it.text(&ITEM_PATHS)),
+            ],
             &[("mode", Self::mode)],
         )
     }
@@ -266,7 +365,10 @@ impl<'c> Choices<'c> {
     }
 
     fn projected(&mut self) -> Value {
-        self.object(&[("sources", |it| it.list(3, Self::projection)), ("defaultMode", Self::mode)])
+        self.object(&[
+            ("sources", |it| it.list(3, Self::projection)),
+            ("defaultMode", Self::mode),
+        ])
     }
 
     fn secret(&mut self) -> Value {
@@ -283,7 +385,7 @@ impl<'c> Choices<'c> {
 
     fn volume_source(&mut self) -> Value {
         let mode: (&str, Generate) = ("defaultMode", Self::mode);
-        match self.below(9) {
+        match self.below(10) {
             0 => json!({ "projected": self.projected() }),
             1 | 2 => json!({ "secret": self.secret() }),
             3 | 4 => {
@@ -300,16 +402,31 @@ impl<'c> Choices<'c> {
                 let source = self.object(&[("readOnly", Self::boolean)]);
                 json!({ self.one_of(&READ_ONLY_SOURCES): source })
             }
-            _ => json!({ self.one_of(&SOURCES): {} }),
+            8 => {
+                let source = self.object(&[("readOnly", |it| (it.below(4) == 0).into())]);
+                json!({ self.one_of(&SOURCES): source })
+            }
+            _ => json!({}),
         }
     }
 
+    /// Seldom two of one name, which the API server refuses, and members that are no sources.
     fn volumes(&mut self) -> Value {
         let number = self.below(VOLUMES.len() + 1);
+        let repeats = self.odd && self.below(16) == 15;
         let volumes = VOLUMES.iter().take(number).map(|name| {
-            let mut volume =
-                if *name == API_ACCESS { self.api_access() } else { self.volume_source() };
-            volume["name"] = json!(name);
+            let mut volume = if *name == API_ACCESS {
+                self.api_access()
+            } else {
+                self.volume_source()
+            };
+            if self.below(8) == 7 {
+                let other = self.one_of(&["csi", "emptyDir", "persistentVolumeClaim", "later"]);
+                if volume[other].is_null() {
+                    volume[other] = Value::Null;
+                }
+            }
+            volume["name"] = json!(if repeats { VOLUMES[0] } else { name });
             volume
         });
         volumes.collect()
@@ -320,8 +437,9 @@ impl<'c> Choices<'c> {
         if self.below(4) == 3 {
             return self.volume_source();
         }
+        let seconds = self.one_of(&[3607, 3607, 3607, 3600, 600]);
         json!({ "projected": { "defaultMode": 420, "sources": [
-            { "serviceAccountToken": { "expirationSeconds": 3607, "path": "token" } },
+            { "serviceAccountToken": { "expirationSeconds": seconds, "path": "token" } },
             { "configMap": { "name": "kube-root-ca.crt", "items": [{ "key": "ca.crt", "path": "ca.crt" }] } },
             { "downwardAPI": { "items": [
                 { "path": "namespace", "fieldRef": { "fieldPath": "metadata.namespace" } },
@@ -329,21 +447,42 @@ impl<'c> Choices<'c> {
         ] } })
     }
 
-    fn reference(&mut self) -> Value {
-        self.with(&[("name", Self::secret_name)], &[("key", |_| "token".into())])
+    fn key_reference(&mut self) -> Value {
+        let key: Generate = |it| it.text(&["token", "token", "ca.crt", "namespace", "other"]);
+        self.with(&[("name", Self::secret_name), ("key", key)], &[])
+    }
+
+    fn value_from(&mut self) -> Value {
+        let config: Generate = |_| json!({ "name": "c", "key": "token" });
+        self.object(&[
+            ("secretKeyRef", Self::key_reference),
+            ("configMapKeyRef", config),
+        ])
     }
 
     fn env(&mut self) -> Value {
-        let value_from = |it: &mut Self| it.object(&[("secretKeyRef", Self::reference)]);
-        self.object(&[("name", |_| "A".into()), ("valueFrom", value_from)])
+        self.object(&[("name", |_| "A".into()), ("valueFrom", Self::value_from)])
+    }
+
+    fn env_from(&mut self) -> Value {
+        self.object(&[("secretRef", |it| it.object(&[("name", Self::secret_name)]))])
+    }
+
+    fn device(&mut self) -> Value {
+        json!({ "name": self.volume_name(), "devicePath": "/dev/x" })
     }
 
     fn mount(&mut self) -> Value {
         let sub_path: Generate = |it| it.text(&SUB_PATHS);
-        let required: [(&str, Generate); 2] =
-            [("name", Self::volume_name), ("mountPath", |it| it.text(&PATHS))];
+        let required: [(&str, Generate); 2] = [
+            ("name", Self::volume_name),
+            ("mountPath", |it| it.text(&PATHS)),
+        ];
         match self.below(8) {
-            0 => self.with(&required, &[("subPath", sub_path), ("readOnly", Self::boolean)]),
+            0 => self.with(
+                &required,
+                &[("subPath", sub_path), ("readOnly", Self::boolean)],
+            ),
             1 => {
                 let expr: Generate = |it| it.text(&["token", "$(FILE)", "a", "ca.crt"]);
                 self.with(&required, &[("subPathExpr", expr)])
@@ -354,7 +493,11 @@ impl<'c> Choices<'c> {
     }
 
     fn windows_options(&mut self) -> Value {
-        if self.below(12) == 11 { json!({ "hostProcess": false }) } else { Value::Null }
+        if self.below(12) == 11 {
+            json!({ "hostProcess": false })
+        } else {
+            Value::Null
+        }
     }
 
     fn capabilities(&mut self) -> Value {
@@ -365,10 +508,14 @@ impl<'c> Choices<'c> {
     fn container(&mut self) -> Value {
         let name: Generate = |it| it.text(&CONTAINERS);
         self.with(
-            &[("name", name), ("volumeMounts", |it| it.list(3, Self::mount))],
+            &[
+                ("name", name),
+                ("volumeMounts", |it| it.list(3, Self::mount)),
+            ],
             &[
                 ("env", |it| it.list(1, Self::env)),
-                ("envFrom", |it| it.list(1, |it| it.object(&[("secretRef", Self::reference)]))),
+                ("envFrom", |it| it.list(1, Self::env_from)),
+                ("volumeDevices", |it| it.list(1, Self::device)),
                 ("securityContext", |it| {
                     it.object(&[
                         ("runAsUser", Self::user),
@@ -393,11 +540,19 @@ impl<'c> Choices<'c> {
 
     fn security_context(&mut self) -> Value {
         self.object(&[
-            ("fsGroup", |it| if it.below(2) == 0 { Value::Null } else { it.group() }),
+            ("fsGroup", |it| {
+                if it.below(2) == 0 {
+                    Value::Null
+                } else {
+                    it.group()
+                }
+            }),
             ("runAsUser", Self::user),
             ("runAsGroup", Self::group),
             ("runAsNonRoot", Self::boolean),
-            ("fsGroupChangePolicy", |it| it.text(&["Always", "OnRootMismatch"])),
+            ("fsGroupChangePolicy", |it| {
+                it.text(&["Always", "OnRootMismatch"])
+            }),
             ("windowsOptions", Self::windows_options),
         ])
     }
@@ -411,6 +566,35 @@ impl<'c> Choices<'c> {
         selector
     }
 
+    /// A required node affinity; now and then a preferred one, which decides nothing.
+    fn affinity(&mut self) -> Value {
+        let expression = |it: &mut Self| {
+            let operator = it.one_of(&OPERATORS);
+            let mut expression = json!({ "key": it.one_of(&LABELS), "operator": operator });
+            if operator != "Exists" {
+                let values = [
+                    json!(["windows"]),
+                    json!(["linux"]),
+                    json!(["windows", "linux"]),
+                ];
+                expression["values"] = it.one_of(&values);
+            }
+            expression
+        };
+        let terms: Value = (0..=self.below(2))
+            .map(|_| json!({ "matchExpressions": [expression(self)] }))
+            .collect();
+        if self.below(8) == 7 {
+            return json!({ "nodeAffinity": {
+                "preferredDuringSchedulingIgnoredDuringExecution":
+                    [{ "weight": 1, "preference": terms[0] }],
+            } });
+        }
+        json!({ "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": terms },
+        } })
+    }
+
     fn pod_spec(&mut self) -> Value {
         let account: Generate = |it| it.text(&ACCOUNTS);
         let mut spec = self.object(&[
@@ -418,18 +602,57 @@ impl<'c> Choices<'c> {
             ("securityContext", Self::security_context),
             ("serviceAccountName", account),
             ("serviceAccount", account),
-            ("automountServiceAccountToken", Self::boolean),
             ("os", |it| json!({ "name": it.text(&OPERATING_SYSTEMS) })),
             ("nodeSelector", Self::node_selector),
-            ("terminationGracePeriodSeconds", |it| it.one_of(&[30, 600, 3601, 86401]).into()),
+            ("terminationGracePeriodSeconds", |it| {
+                it.one_of(&[30, 600, 3601, 86401]).into()
+            }),
             ("later", |_| json!([{ "x": 1e3 }])),
         ]);
+        let seldom: [(&str, Generate); 4] = [
+            ("automountServiceAccountToken", Self::boolean),
+            ("hostUsers", Self::boolean),
+            ("affinity", Self::affinity),
+            ("ephemeralContainers", |it| it.list(2, Self::container)),
+        ];
         spec["containers"] = (0..=self.below(2)).map(|_| self.container()).collect();
-        if self.below(8) == 7 {
-            spec["ephemeralContainers"] = self.list(2, Self::container);
-        }
         spec["volumes"] = self.volumes();
+        for (key, value) in seldom {
+            if self.below(6) == 5 {
+                spec[key] = value(self);
+            }
+        }
+        if self.below(4) == 3 {
+            self.add_legacy_volume(&mut spec);
+        }
         spec
+    }
+
+    /// The Pod's own token Secret, mostly where clients look for a token.
+    fn add_legacy_volume(&mut self, spec: &mut Value) {
+        let account = ["serviceAccountName", "serviceAccount"]
+            .iter()
+            .find_map(|member| spec[member].as_str().filter(|account| !account.is_empty()))
+            .unwrap_or("default");
+        let base: String = format!("{account}-token-").chars().take(58).collect();
+        let mut secret = match self.below(4) {
+            0 => self.secret(),
+            1 => self.object(&[("items", Self::items), ("defaultMode", Self::mode)]),
+            _ => json!({}),
+        };
+        secret["secretName"] = json!(format!("{base}x7k2p"));
+        let mut mount = match self.below(4) {
+            0 => self.mount(),
+            _ => json!({ "mountPath": self.one_of(&TOKEN_FOLDERS) }),
+        };
+        mount["name"] = json!("legacy");
+        let volume = json!({ "name": "legacy", "secret": secret });
+        if let Some(volumes) = spec["volumes"].as_array_mut() {
+            volumes.push(volume);
+        }
+        if let Some(mounts) = spec["containers"][0]["volumeMounts"].as_array_mut() {
+            mounts.push(mount);
+        }
     }
 
     /// A Pod, or a template of Pods.
@@ -437,7 +660,9 @@ impl<'c> Choices<'c> {
         let annotations: Generate = |it| {
             it.object(&[
                 ("kubernetes.io/config.mirror", |_| "x".into()),
-                ("example.com/exempt", |it| it.text(&["true", "false", "True"])),
+                ("example.com/exempt", |it| {
+                    it.text(&["true", "false", "True"])
+                }),
             ])
         };
         let metadata = match self.below(8) {
@@ -449,83 +674,260 @@ impl<'c> Choices<'c> {
 
     fn token_request(&mut self) -> Value {
         let spec = self.object(&[
-            ("audiences", |it| it.list(2, Self::audience)),
+            ("audiences", |it| it.list(3, Self::audience)),
             ("expirationSeconds", Self::lifetime),
-            ("boundObjectRef", |it| json!({ "kind": it.one_of(&["Pod", "Pod", "Node"]) })),
+            (
+                "boundObjectRef",
+                |it| json!({ "kind": it.one_of(&["Pod", "Pod", "Node"]) }),
+            ),
         ]);
         json!({ "spec": spec })
     }
 
     fn claims(&mut self) -> Value {
-        self.list(1, |it| json!({ "metadata": { "name": it.volume_name() }, "spec": {} }))
+        self.list(1, |it| {
+            let mode: Generate = |it| it.text(&["Block", "Filesystem"]);
+            let spec = it.object(&[("volumeMode", mode)]);
+            json!({ "metadata": { "name": it.volume_name() }, "spec": spec })
+        })
     }
 
-    /// Group, kind, subresource and object.
+    fn secret_annotations(&mut self) -> Value {
+        let mut annotations =
+            json!({ ACCOUNT_NAME: self.one_of(&["builder", "builder", "admin"]) });
+        if let Some(uid) = self.one_of(&[Some("6f1c"), Some("6f1c"), Some("77aa"), Some(""), None])
+        {
+            annotations[ACCOUNT_UID] = json!(uid);
+        }
+        annotations
+    }
+
+    /// A Secret of this type, as it may be before or after an update.
+    fn stored_secret(&mut self, kind: &str) -> Value {
+        let name = self.one_of(&["ci-token", "ci-token", "other-token"]);
+        let mut secret = json!({
+            "type": kind, "metadata": { "name": name, "labels": {} }, "data": { "ca.crt": "Q0E=" },
+        });
+        if kind == TOKEN_SECRET || self.below(4) == 0 {
+            secret["metadata"]["annotations"] = self.secret_annotations();
+        }
+        if let Some(since) = self.one_of(&[None, None, Some("2026-01-01"), Some("")]) {
+            secret["metadata"]["labels"][INVALID_SINCE] = json!(since);
+        }
+        if self.below(4) > 0 {
+            secret["data"]["token"] = json!(self.one_of(&TOKENS).0);
+        }
+        for member in ["labels", "data"] {
+            if self.odd && self.below(16) == 15 {
+                let place = if member == "data" {
+                    &mut secret
+                } else {
+                    &mut secret["metadata"]
+                };
+                place[member] = Value::Null;
+            }
+        }
+        secret
+    }
+
+    /// A Secret before an update and after it: mostly one member of it changes.
+    fn secret_update(&mut self) -> (Value, Value) {
+        let kind = self.one_of(&[TOKEN_SECRET, TOKEN_SECRET, "Opaque"]);
+        let old = self.stored_secret(kind);
+        let other = self.stored_secret(kind);
+        let mut new = old.clone();
+        for pointer in ["/metadata/annotations", "/metadata/labels", "/data"] {
+            if self.below(3) == 0
+                && let Some(value) = other.pointer(pointer)
+                && let Some(place) = new.pointer_mut(pointer)
+            {
+                *place = value.clone();
+            }
+        }
+        if self.below(2) == 0 {
+            new["metadata"]["labels"]["team"] = json!("a");
+        }
+        (old, new)
+    }
+
+    /// A Pod, and the same with another ephemeral container or two.
+    fn ephemeral_update(&mut self) -> (Value, Value) {
+        let old = self.pod();
+        let mut new = old.clone();
+        let mut containers: Vec<_> = new["spec"]["ephemeralContainers"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        containers.extend((0..=self.below(2)).map(|_| self.container()));
+        new["spec"]["ephemeralContainers"] = json!(containers);
+        (old, new)
+    }
+
+    /// Group, kind, subresource and object of something that is new.
     fn target(&mut self) -> (&'static str, &'static str, &'static str, Value) {
-        match self.below(16) {
-            0 => ("apps", "Deployment", "", json!({ "spec": { "template": self.pod() } })),
-            1 => {
-                let job = json!({ "spec": { "template": self.pod() } });
-                ("batch", "CronJob", "", json!({ "spec": { "jobTemplate": job } }))
-            }
-            2 => ("", "PodTemplate", "", json!({ "template": self.pod() })),
-            3 => {
-                let mut spec = self.object(&[("volumeClaimTemplates", Self::claims)]);
-                spec["template"] = self.pod();
-                ("apps", "StatefulSet", "", json!({ "spec": spec }))
-            }
-            4 | 5 => ("authentication.k8s.io", "TokenRequest", "token", self.token_request()),
-            6 => {
+        match self.below(20) {
+            kind @ 0..=4 => self.template(kind),
+            5..=7 => (
+                "authentication.k8s.io",
+                "TokenRequest",
+                "token",
+                self.token_request(),
+            ),
+            8 => {
                 let spec = self.object(&[("tokenRequests", |it| it.list(2, Self::token))]);
                 ("storage.k8s.io", "CSIDriver", "", json!({ "spec": spec }))
             }
-            7 => {
-                let kind: Generate =
-                    |it| it.text(&["Opaque", "kubernetes.io/service-account-token"]);
-                ("", "Secret", "", self.object(&[("type", kind), ("data", |_| json!({}))]))
+            9 => {
+                let kind = self.one_of(&["Opaque", TOKEN_SECRET]);
+                ("", "Secret", "", self.stored_secret(kind))
             }
-            8 => ("", "Pod", "ephemeralcontainers", self.pod()),
             _ => ("", "Pod", "", self.pod()),
+        }
+    }
+
+    /// The same of an object with a template of Pods.
+    fn template(&mut self, kind: usize) -> (&'static str, &'static str, &'static str, Value) {
+        let mut template = json!({ "template": self.pod() });
+        match kind {
+            0 => ("apps", "Deployment", "", json!({ "spec": template })),
+            1 => {
+                let spec = json!({ "jobTemplate": { "spec": template } });
+                ("batch", "CronJob", "", json!({ "spec": spec }))
+            }
+            2 => ("", "PodTemplate", "", template),
+            3 => {
+                if self.below(2) == 0 {
+                    template["volumeClaimTemplates"] = self.claims();
+                }
+                ("apps", "StatefulSet", "", json!({ "spec": template }))
+            }
+            _ => ("batch", "Job", "", json!({ "spec": template })),
         }
     }
 
     /// A request about a Pod, mostly, or another object that rules are about.
     pub fn request(&mut self) -> Value {
-        let (group, kind, part, mut object) = self.target();
-        let update = part == "ephemeralcontainers" || self.below(16) == 15;
-        let old = if update && self.below(2) == 0 { object.clone() } else { Value::Null };
-        let user = self.one_of(&[
+        let update = self.below(8);
+        if update >= 6 {
+            return self.update();
+        }
+        let (group, kind, part, object) = self.target();
+        self.about(("CREATE", group, kind, part), object, &Value::Null)
+    }
+
+    fn update(&mut self) -> Value {
+        let what = self.below(8);
+        if what < 3 {
+            let (old, new) = self.ephemeral_update();
+            let old = if self.odd && self.below(8) == 7 {
+                Value::Null
+            } else {
+                old
+            };
+            return self.about(("UPDATE", "", "Pod", "ephemeralcontainers"), new, &old);
+        }
+        if what < 6 {
+            return self.update_of_secret();
+        }
+        let (group, kind, part, object) = self.target();
+        let old = match self.below(3) {
+            0 => object.clone(),
+            1 => self.target().3,
+            _ => Value::Null,
+        };
+        self.about(("UPDATE", group, kind, part), object, &old)
+    }
+
+    /// A Secret is changed.
+    pub fn update_of_secret(&mut self) -> Value {
+        let (old, new) = self.secret_update();
+        self.about(("UPDATE", "", "Secret", ""), new, &old)
+    }
+
+    /// A Secret is created.
+    pub fn creation_of_secret(&mut self) -> Value {
+        let kind = self.one_of(&["Opaque", TOKEN_SECRET]);
+        let secret = self.stored_secret(kind);
+        self.about(("CREATE", "", "Secret", ""), secret, &Value::Null)
+    }
+
+    /// Somebody asks for a token.
+    pub fn creation_of_token(&mut self) -> Value {
+        let object = self.token_request();
+        let what = ("CREATE", "authentication.k8s.io", "TokenRequest", "token");
+        self.about(what, object, &Value::Null)
+    }
+
+    fn user_info(&mut self, kind: &str) -> Value {
+        let node = json!({
+            "username": "system:node:worker", "groups": ["system:nodes", "system:authenticated"],
+        });
+        if kind == "TokenRequest" && self.below(2) == 0 {
+            return node;
+        }
+        self.one_of(&[
             json!({ "username": "alex", "groups": ["dev", "system:authenticated"] }),
-            json!({ "username": "system:node:worker", "groups": ["system:nodes"] }),
             json!({ "groups": ["dev"] }),
             json!({ "username": "", "groups": [] }),
             json!({}),
             Value::Null,
-        ]);
+            // Each half of a node.
+            json!({ "username": "system:node:worker", "groups": ["system:authenticated"] }),
+            json!({ "username": "alex", "groups": ["system:nodes"] }),
+            node,
+        ])
+    }
+
+    /// The request about an object: operation, group, kind and subresource, the object, and what
+    /// it was before.
+    fn about(&mut self, what: (&str, &str, &str, &str), mut object: Value, old: &Value) -> Value {
+        let (operation, group, kind, part) = what;
+        let user = self.user_info(kind);
         if let Some(uid) = self.one_of(&[None, Some(UID), Some("another"), Some("")]) {
             object["metadata"]["uid"] = json!(uid);
         }
+        let name = match object["metadata"]["name"].as_str() {
+            Some(name) if kind == "Secret" => json!(name),
+            _ => self.text(&ACCOUNTS),
+        };
         json!({
-            "uid": self.one_of(&[UID, ""]), "operation": if update { "UPDATE" } else { "CREATE" },
+            "uid": self.one_of(&[UID, ""]), "operation": operation,
             "kind": { "group": group, "version": "v1", "kind": kind },
-            "subResource": part, "namespace": self.one_of(&NAMESPACES),
-            "name": self.one_of(&ACCOUNTS), "userInfo": user,
-            "object": object, "oldObject": old,
+            "subResource": part, "namespace": self.one_of(&NAMESPACES), "name": name,
+            "userInfo": user, "object": object, "oldObject": old,
         })
     }
 
     fn fs_group(&mut self) -> Value {
         let choice: Generate = |it| it.text(&["Leave", "Set", "Reject"]);
-        self.object(&[
+        let groups = [
+            json!([{ "min": 1, "max": 65534 }]),
+            json!([{ "min": 0, "max": i32::MAX }]),
+            json!([{ "min": 0, "max": 10 }, { "min": 1_000, "max": i32::MAX }]),
+            json!([{ "min": 70_000, "max": 80_000 }]),
+        ];
+        let ranges = self.one_of(&groups);
+        let mut fs_group = self.object(&[
             ("rule", |it| {
-                it.text(&["MustRunAs", "MustRunAs", "MustRunAs", "MayRunAs", "RunAsAny"])
+                it.text(&[
+                    "MustRunAs",
+                    "MustRunAs",
+                    "MustRunAs",
+                    "MayRunAs",
+                    "RunAsAny",
+                ])
             }),
-            ("ranges", |it| json!([{ "min": it.below(2), "max": it.one_of(&[65534, i32::MAX]) }])),
             ("commonUser", |it| it.text(&["Require", "Accept"])),
             ("persistentVolumes", choice),
             ("privateFiles", choice),
             ("rootContainers", choice),
-        ])
+        ]);
+        if self.below(2) == 0 {
+            fs_group["ranges"] = ranges.clone();
+            let only_high = ranges[0]["min"] == 70_000;
+            fs_group["default"] = json!(if only_high { 75_000 } else { 65_534 });
+        }
+        fs_group
     }
 
     fn api_server(&mut self) -> Value {
@@ -538,33 +940,82 @@ impl<'c> Choices<'c> {
         json!({ "extendsTokens": self.below(4) > 0, "audiences": self.one_of(&audiences) })
     }
 
+    fn overrides(&mut self) -> Value {
+        self.list(3, |it| {
+            let patterns = [json!(["ci-*"]), json!(["*"]), json!(["shop", "payments"])];
+            let mut entry = json!({ "namespaces": it.one_of(&patterns) });
+            if it.below(2) == 0 {
+                entry["mode"] = it.text(&MODES);
+            }
+            if it.below(2) == 0 {
+                entry["maxExpirationSeconds"] = it.one_of(&MAXIMA).into();
+            }
+            entry
+        })
+    }
+
+    fn automount(&mut self) -> Value {
+        let accounts: Generate = |it| {
+            it.one_of(&[
+                json!(["*/default"]),
+                json!(["*/*"]),
+                json!(["payments/*", "ci-*/builder"]),
+            ])
+        };
+        let rule: Generate = |it| it.text(&["Allow", "Warn", "Warn", "Reject"]);
+        self.object(&[("rule", rule), ("serviceAccounts", accounts)])
+    }
+
+    fn legacy_tokens(&mut self) -> Value {
+        let rule: Generate = |it| it.text(&["Reject", "Reject", "Reject", "Allow"]);
+        let detect: Generate = |it| it.text(&["Name", "Name", "Name", "Lookup"]);
+        self.object(&[("rule", rule), ("detect", detect)])
+    }
+
+    /// No audience twice, which isn't valid.
+    fn audience_maxima(&mut self) -> Value {
+        let maxima = [
+            &["vault", "own"][..],
+            &["sts.*", "*", "https://kubernetes.default.svc*"],
+        ];
+        let mut entries = Vec::new();
+        for audiences in maxima {
+            if self.below(2) == 0 {
+                entries.push(json!({
+                    "audience": self.text(audiences),
+                    "maxExpirationSeconds": self.one_of(&[600, 7200, 86400]),
+                }));
+            }
+        }
+        json!(entries)
+    }
+
     /// Settings that are valid.
     pub fn settings(&mut self) -> Value {
         let odd = std::mem::replace(&mut self.odd, false);
-        let audience = json!([{
-            "audience": self.one_of(&["vault", "own", "*", "https://kubernetes.default.svc*"]),
-            "maxExpirationSeconds": self.one_of(&[600, 7200]),
-        }]);
-        let allowed = [json!(["vault*", "sts.*"]), json!([])];
-        let exceptions = json!([{ "namespaces": ["ci-*"], "maxExpirationSeconds": 86400 }]);
-        let mut settings = json!({ "mode": self.one_of(&["mutate", "reject", "warn"]) });
-        for (key, value) in [
-            ("maxExpirationSeconds", json!(self.one_of(&[600, 3600, 86400, 31_536_000]))),
-            ("audiences", audience),
-            ("allowedAudiences", self.one_of(&allowed)),
-            ("apiServer", self.api_server()),
-            ("legacyTokens", json!({ "rule": self.one_of(&["Reject", "Reject", "Allow"]) })),
-            ("exemptNamespaces", json!(["kube-*"])),
-            ("exemptServiceAccounts", json!(["ci-*/builder"])),
-            ("optOutAnnotation", json!("example.com/exempt")),
-            ("overrides", exceptions),
-        ] {
+        let members: [(&str, Generate<'c>); 12] = [
+            ("mode", |it| it.text(&MODES)),
+            ("maxExpirationSeconds", |it| it.one_of(&MAXIMA).into()),
+            ("audiences", Self::audience_maxima),
+            ("allowedAudiences", |it| {
+                it.one_of(&[json!(["vault*", "sts.*"]), json!([])])
+            }),
+            ("apiServer", Self::api_server),
+            ("legacyTokens", Self::legacy_tokens),
+            ("fsGroup", Self::fs_group),
+            ("automount", Self::automount),
+            ("exemptNamespaces", |_| json!(["kube-*"])),
+            ("exemptServiceAccounts", |_| {
+                json!(["ci-*/builder", "shop/admin"])
+            }),
+            ("optOutAnnotation", |_| json!("example.com/exempt")),
+            ("overrides", Self::overrides),
+        ];
+        let mut settings = json!({});
+        for (key, value) in members {
             if self.below(3) == 0 {
-                settings[key] = value;
+                settings[key] = value(self);
             }
-        }
-        if self.below(2) == 0 {
-            settings["fsGroup"] = self.fs_group();
         }
         self.odd = odd;
         settings

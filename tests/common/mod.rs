@@ -20,7 +20,11 @@ impl Captured {
         let file = path.file_stem().unwrap().to_string_lossy().into_owned();
         let (_, text) = json.trim().split_once("\"request\":").unwrap();
         let text = text.strip_suffix('}').unwrap().to_owned();
-        Self { file, request: review["request"].take(), text }
+        Self {
+            file,
+            request: review["request"].take(),
+            text,
+        }
     }
 
     /// One of `tests/data/special`.
@@ -54,7 +58,10 @@ pub fn load_all<T>(folder: &str, read: fn(&str) -> T) -> Vec<(String, T)> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(data().join(folder))
         .unwrap()
         .map(|file| file.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        })
         .collect();
     files.sort();
     let name = |path: &Path| path.file_stem().unwrap().to_string_lossy().into_owned();

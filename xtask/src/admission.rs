@@ -71,8 +71,13 @@ impl AdmissionRequest {
 
     /// What is being done to which object.
     pub fn title(&self) -> String {
-        let parts = [self.namespace.as_deref(), self.name.as_deref()].into_iter().flatten();
-        let name = parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
+        let parts = [self.namespace.as_deref(), self.name.as_deref()]
+            .into_iter()
+            .flatten();
+        let name = parts
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join("/");
         format!("{} {} {name}", self.operation, self.kind.kind)
     }
 
@@ -128,13 +133,21 @@ pub struct Status {
 impl AdmissionResponse {
     /// Makes of the policy's answer what policy-server makes of it.
     pub fn new(request: &AdmissionRequest, answer: Answer) -> Result<Self> {
-        let Answer { accepted, message, code, mutated_object, audit_annotations, warnings } =
-            answer;
+        let Answer {
+            accepted,
+            message,
+            code,
+            mutated_object,
+            audit_annotations,
+            warnings,
+        } = answer;
         let patch = match (&request.object, mutated_object) {
             (_, None) => None,
             (Some(object), Some(mutated)) => {
                 let patch = json_patch::diff(object, &mutated);
-                (!patch.is_empty()).then(|| serde_json::to_string(&patch)).transpose()?
+                (!patch.is_empty())
+                    .then(|| serde_json::to_string(&patch))
+                    .transpose()?
             }
             (None, Some(_)) => anyhow::bail!("the policy mutates an object that isn't there"),
         };
@@ -152,7 +165,10 @@ impl AdmissionResponse {
 
     /// An audit annotation.
     pub fn annotation(&self, key: &str) -> Option<&str> {
-        self.audit_annotations.as_ref()?.get(key).map(String::as_str)
+        self.audit_annotations
+            .as_ref()?
+            .get(key)
+            .map(String::as_str)
     }
 
     /// The JSON patch, decoded.

@@ -114,7 +114,9 @@ impl Metadata {
             .with_context(|| format!("cannot read {}", path.display()))?;
         let metadata: Self = yaml_serde::from_str(&yaml)
             .with_context(|| format!("{} is no metadata", path.display()))?;
-        metadata.check().with_context(|| format!("{} is incomplete", path.display()))?;
+        metadata
+            .check()
+            .with_context(|| format!("{} is incomplete", path.display()))?;
         Ok(metadata)
     }
 
@@ -128,24 +130,47 @@ impl Metadata {
         for (i, rule) in self.rules.iter().enumerate() {
             let operations = rule.operations.len();
             for (key, length, alone) in [
-                ("apiGroups", rule.api_groups.len(), rule.api_groups.iter().any(|it| it == "*")),
+                (
+                    "apiGroups",
+                    rule.api_groups.len(),
+                    rule.api_groups.iter().any(|it| it == "*"),
+                ),
                 (
                     "apiVersions",
                     rule.api_versions.len(),
                     rule.api_versions.iter().any(|it| it == "*"),
                 ),
-                ("resources", rule.resources.len(), rule.resources.iter().any(|it| it == "*/*")),
-                ("operations", operations, rule.operations.contains(&Operation::All)),
+                (
+                    "resources",
+                    rule.resources.len(),
+                    rule.resources.iter().any(|it| it == "*/*"),
+                ),
+                (
+                    "operations",
+                    operations,
+                    rule.operations.contains(&Operation::All),
+                ),
             ] {
                 ensure!(length > 0, "rules[{i}].{key}: is empty");
-                ensure!(length == 1 || !alone, "rules[{i}].{key}: '*' stands alone or not at all");
+                ensure!(
+                    length == 1 || !alone,
+                    "rules[{i}].{key}: '*' stands alone or not at all"
+                );
             }
         }
         let missing: Vec<_> = REQUIRED
             .into_iter()
-            .filter(|key| self.annotations.get(*key).is_none_or(|text| text.trim().is_empty()))
+            .filter(|key| {
+                self.annotations
+                    .get(*key)
+                    .is_none_or(|text| text.trim().is_empty())
+            })
             .collect();
-        ensure!(missing.is_empty(), "annotations: without {}", missing.join(", "));
+        ensure!(
+            missing.is_empty(),
+            "annotations: without {}",
+            missing.join(", ")
+        );
         Ok(())
     }
 }
@@ -157,7 +182,9 @@ pub fn annotate(args: &Args) -> Result<()> {
     if let Some(path) = &args.usage_path {
         let usage = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read {}", path.display()))?;
-        metadata.annotations.insert("io.kubewarden.policy.usage".to_owned(), usage);
+        metadata
+            .annotations
+            .insert("io.kubewarden.policy.usage".to_owned(), usage);
     }
     let wasm = std::fs::read(&args.policy)?;
     if section(&wasm)?.is_some() {
@@ -171,7 +198,11 @@ pub fn annotate(args: &Args) -> Result<()> {
 fn annotated(mut wasm: Vec<u8>, metadata: &Metadata) -> Result<Vec<u8>> {
     let data = serde_json::to_vec(metadata)?;
     wasm_encoder::SectionId::Custom.encode(&mut wasm);
-    wasm_encoder::CustomSection { name: SECTION.into(), data: data.into() }.encode(&mut wasm);
+    wasm_encoder::CustomSection {
+        name: SECTION.into(),
+        data: data.into(),
+    }
+    .encode(&mut wasm);
     Ok(wasm)
 }
 
@@ -184,7 +215,9 @@ mod tests {
     fn every_field_of_the_metadata_is_in_the_module() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policy-metadata.yml");
         let mut metadata = Metadata::load(&file).unwrap();
-        let usage = metadata.annotations.insert("usage".to_owned(), "# a\n\"b\"".to_owned());
+        let usage = metadata
+            .annotations
+            .insert("usage".to_owned(), "# a\n\"b\"".to_owned());
         assert_eq!(usage, None);
         let empty = b"\0asm\x01\0\0\0".to_vec();
         let wasm = annotated(empty.clone(), &metadata).unwrap();
@@ -211,13 +244,22 @@ mod tests {
         let all = REQUIRED.map(|key| format!("{key}: x")).join(", ");
         for (yaml, expected) in [
             (yaml("", &all), "rules: there is none"),
-            (yaml(&rule.replace("''", ""), &all), "rules[0].apiGroups: is empty"),
-            (yaml(&rule.replace("CREATE", "CREATE, '*'"), &all), "rules[0].operations: '*' stands"),
+            (
+                yaml(&rule.replace("''", ""), &all),
+                "rules[0].apiGroups: is empty",
+            ),
+            (
+                yaml(&rule.replace("CREATE", "CREATE, '*'"), &all),
+                "rules[0].operations: '*' stands",
+            ),
             (
                 yaml(rule, &all.replace("io.artifacthub", "io")),
                 "without io.artifacthub.displayName",
             ),
-            (yaml(rule, ""), "annotations: without io.kubewarden.policy.title, "),
+            (
+                yaml(rule, ""),
+                "annotations: without io.kubewarden.policy.title, ",
+            ),
         ] {
             let metadata: Metadata = yaml_serde::from_str(&yaml).unwrap();
             let error = metadata.check().unwrap_err().to_string();

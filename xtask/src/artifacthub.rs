@@ -84,7 +84,11 @@ pub fn artifacthub(args: &Args) -> Result<()> {
     if file(&metadata, &questions, date)? == old {
         return Ok(());
     }
-    ensure!(!args.check, "{} is stale: run 'cargo xtask artifacthub'", args.output_path.display());
+    ensure!(
+        !args.check,
+        "{} is stale: run 'cargo xtask artifacthub'",
+        args.output_path.display()
+    );
     let now = format_rfc3339_seconds(SystemTime::now()).to_string();
     let new = file(&metadata, &questions, now)?;
     std::fs::write(&args.output_path, new)
@@ -104,7 +108,9 @@ fn file(metadata: &Metadata, questions: &str, created_at: String) -> Result<Stri
 fn package(metadata: &Metadata, questions: &str, created_at: String) -> Result<Package> {
     let annotation = |key: &str| {
         let value = metadata.annotation(key);
-        value.with_context(|| format!("annotations: without {key}")).map(str::to_owned)
+        value
+            .with_context(|| format!("annotations: without {key}"))
+            .map(str::to_owned)
     };
     let policy = |key: &str| annotation(&format!("io.kubewarden.policy.{key}"));
     let (version, source) = (policy("version")?, policy("source")?);
@@ -117,9 +123,21 @@ fn package(metadata: &Metadata, questions: &str, created_at: String) -> Result<P
         description: policy("description")?,
         license: policy("license")?,
         home_url: policy("url")?,
-        containers_images: vec![Image { name: "policy", image: image.clone() }],
+        containers_images: vec![Image {
+            name: "policy",
+            image: image.clone(),
+        }],
         keywords: words(&annotation("io.artifacthub.keywords")?)?,
-        links: vec![Named { name: "policy", url: release }, Named { name: "source", url: source }],
+        links: vec![
+            Named {
+                name: "policy",
+                url: release,
+            },
+            Named {
+                name: "source",
+                url: source,
+            },
+        ],
         install: install(&image),
         maintainers: maintainers(&policy("author")?)?,
         provider: BTreeMap::from([("name", "kubewarden")]),
@@ -149,18 +167,31 @@ fn annotations(metadata: &Metadata, questions: &str) -> Result<BTreeMap<&'static
 }
 
 fn words(list: &str) -> Result<Vec<String>> {
-    let words: Vec<_> = list.split(',').map(|word| word.trim_matches(' ').to_owned()).collect();
-    ensure!(words.iter().all(|word| !word.is_empty()), "an empty word in '{list}'");
+    let words: Vec<_> = list
+        .split(',')
+        .map(|word| word.trim_matches(' ').to_owned())
+        .collect();
+    ensure!(
+        words.iter().all(|word| !word.is_empty()),
+        "an empty word in '{list}'"
+    );
     Ok(words)
 }
 
 /// Comma-separated `name <email>` entries.
 fn maintainers(authors: &str) -> Result<Vec<Maintainer>> {
     let author = |entry: &String| {
-        let Some((name, email)) = entry.split_once(" <") else { bail!("no address in '{entry}'") };
-        let email = email.strip_suffix('>').with_context(|| format!("no address in '{entry}'"))?;
+        let Some((name, email)) = entry.split_once(" <") else {
+            bail!("no address in '{entry}'")
+        };
+        let email = email
+            .strip_suffix('>')
+            .with_context(|| format!("no address in '{entry}'"))?;
         ensure!(email.contains('@'), "no address in '{entry}'");
-        Ok(Maintainer { name: name.trim().to_owned(), email: email.to_owned() })
+        Ok(Maintainer {
+            name: name.trim().to_owned(),
+            email: email.to_owned(),
+        })
     };
     words(authors)?.iter().map(author).collect()
 }

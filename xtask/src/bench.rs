@@ -70,29 +70,49 @@ pub fn bench(args: &Args) -> Result<()> {
         .map(|pod| accepted(&modules, pod, &settings))
         .filter_map(Result::transpose)
         .collect::<Result<_>>()?;
-    let all = |settings: &Value| pods.iter().map(|pod| pod.payload(settings)).collect::<Vec<_>>();
+    let all = |settings: &Value| {
+        pods.iter()
+            .map(|pod| pod.payload(settings))
+            .collect::<Vec<_>>()
+    };
     let mut mutated = all(&settings);
     mutated.retain(|payload| has_both_mutations(&modules, payload));
     table.row(&modules, "accept", &accepted, Some(ACCEPT))?;
-    table.row(&modules, "mutate: token and fsGroup", &mutated, Some(MUTATE))?;
+    table.row(
+        &modules,
+        "mutate: token and fsGroup",
+        &mutated,
+        Some(MUTATE),
+    )?;
     let exempt = json!({ "exemptNamespaces": ["kube-*", "*"] });
     table.row(&modules, "exempt namespace", &all(&exempt), Some(EXEMPT))?;
     table.row(&modules, "reject", &all(&json!({ "mode": "reject" })), None)?;
     let pod = &pods[0];
-    table.growth(&modules, "containers", |number| with_containers(pod, number))?;
-    table.growth(&modules, "volumes", |number| with_volumes(pod, number, 3600))?;
-    table.growth(&modules, "mutated volumes", |number| with_volumes(pod, number, 86400))?;
+    table.growth(&modules, "containers", |number| {
+        with_containers(pod, number)
+    })?;
+    table.growth(&modules, "volumes", |number| {
+        with_volumes(pod, number, 3600)
+    })?;
+    table.growth(&modules, "mutated volumes", |number| {
+        with_volumes(pod, number, 86400)
+    })?;
     table.settings(&modules, pod)?;
     table.size(&modules);
     table.memory(&modules, pod)?;
-    ensure!(!args.check || table.missed.is_empty(), "missed: {}", table.missed.join("; "));
+    ensure!(
+        !args.check || table.missed.is_empty(),
+        "missed: {}",
+        table.missed.join("; ")
+    );
     Ok(())
 }
 
 impl Table {
     fn check(&mut self, what: &str, ratio: f64, limit: f64) {
         if ratio > limit {
-            self.missed.push(format!("{what}: {ratio:.2}, not {limit} at most"));
+            self.missed
+                .push(format!("{what}: {ratio:.2}, not {limit} at most"));
         }
     }
 
@@ -143,10 +163,15 @@ impl Table {
 
     fn settings(&mut self, modules: &Modules, pod: &AdmissionRequest) -> Result<()> {
         let names: Vec<_> = (0..1000).map(|i| format!("namespace-{i}")).collect();
-        let overrides: Vec<_> =
-            names.iter().map(|name| json!({ "namespaces": [name], "mode": "warn" })).collect();
+        let overrides: Vec<_> = names
+            .iter()
+            .map(|name| json!({ "namespaces": [name], "mode": "warn" }))
+            .collect();
         for (name, settings) in [
-            ("1000 exempt namespaces", json!({ "exemptNamespaces": names })),
+            (
+                "1000 exempt namespaces",
+                json!({ "exemptNamespaces": names }),
+            ),
             ("1000 overrides", json!({ "overrides": overrides })),
         ] {
             self.row(modules, name, &[pod.payload(&settings)], Some(SETTINGS))?;
@@ -167,11 +192,18 @@ impl Table {
             "\n| linear memory | bytes of payload | policy | floor | policy / payload | limit |"
         );
         println!("| --- | --- | --- | --- | --- | --- |");
-        let empty = modules.policy.validate(&with_containers(pod, 0).payload(&json!({})))?.memory;
+        let empty = modules
+            .policy
+            .validate(&with_containers(pod, 0).payload(&json!({})))?
+            .memory;
         for (name, pod, limit) in [
             ("1000 containers", with_containers(pod, 1000), MEMORY),
             ("10000 containers", with_containers(pod, 10_000), MEMORY),
-            ("10000 mutated volumes", with_volumes(pod, 10_000, 86400), MUTATION_MEMORY),
+            (
+                "10000 mutated volumes",
+                with_volumes(pod, 10_000, 86400),
+                MUTATION_MEMORY,
+            ),
         ] {
             let payload = pod.payload(&json!({}));
             let bytes = payload.len();
@@ -226,7 +258,9 @@ fn has_both_mutations(modules: &Modules, payload: &str) -> bool {
 }
 
 fn answer(modules: &Modules, payload: &str) -> Result<Value> {
-    Ok(serde_json::from_slice(&modules.policy.validate(payload)?.answer)?)
+    Ok(serde_json::from_slice(
+        &modules.policy.validate(payload)?.answer,
+    )?)
 }
 
 fn with_containers(pod: &AdmissionRequest, number: usize) -> AdmissionRequest {
@@ -243,7 +277,10 @@ fn with_containers(pod: &AdmissionRequest, number: usize) -> AdmissionRequest {
         })
     };
     let containers: Vec<_> = (0..number).map(container).collect();
-    with_spec(pod, &json!({ "containers": containers, "securityContext": { "fsGroup": 1 } }))
+    with_spec(
+        pod,
+        &json!({ "containers": containers, "securityContext": { "fsGroup": 1 } }),
+    )
 }
 
 /// Volumes with a token of so many seconds each.
@@ -257,7 +294,10 @@ fn with_volumes(pod: &AdmissionRequest, number: usize, seconds: u32) -> Admissio
         json!({ "name": format!("volume-{i}"), "projected": projected })
     };
     let volumes: Vec<_> = (0..number).map(volume).collect();
-    with_spec(pod, &json!({ "volumes": volumes, "securityContext": { "fsGroup": 1 } }))
+    with_spec(
+        pod,
+        &json!({ "volumes": volumes, "securityContext": { "fsGroup": 1 } }),
+    )
 }
 
 fn with_spec(pod: &AdmissionRequest, spec: &Value) -> AdmissionRequest {
@@ -267,7 +307,10 @@ fn with_spec(pod: &AdmissionRequest, spec: &Value) -> AdmissionRequest {
 }
 
 fn instructions(module: &Counted, payloads: &[String]) -> Result<u64> {
-    payloads.iter().map(|payload| Ok(module.validate(payload)?.instructions)).sum()
+    payloads
+        .iter()
+        .map(|payload| Ok(module.validate(payload)?.instructions))
+        .sum()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "these are for people to read")]

@@ -16,15 +16,22 @@ pub fn explain(request: &AdmissionRequest, response: &AdmissionResponse) -> Resu
         (false, _) => "REJECTED",
     };
     writeln!(out, "{}: {verdict}", request.title())?;
-    let message = response.status.as_ref().and_then(|status| status.message.as_deref());
-    let violations = message.or(response.annotation("violations")).unwrap_or_default();
+    let message = response
+        .status
+        .as_ref()
+        .and_then(|status| status.message.as_deref());
+    let violations = message
+        .or(response.annotation("violations"))
+        .unwrap_or_default();
     section(&mut out, "violations", violations.lines())?;
     let warnings = response.warnings.as_deref().unwrap_or_default();
     section(&mut out, "warnings", warnings.iter().map(String::as_str))?;
     let old = request.object.as_ref().unwrap_or(&Value::Null);
     let changes = patch.iter().map(|operation| {
         let path = operation.path().as_str();
-        let before = old.pointer(path).map_or("(nothing)".to_owned(), Value::to_string);
+        let before = old
+            .pointer(path)
+            .map_or("(nothing)".to_owned(), Value::to_string);
         let after = match operation {
             Add(add) => add.value.to_string(),
             Replace(replace) => replace.value.to_string(),

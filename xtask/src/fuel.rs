@@ -43,7 +43,11 @@ impl Counted {
         config.consume_fuel(true);
         let engine = Engine::new(&config)?;
         let module = Module::new(&engine, &wasm)?;
-        Ok(Self { engine, module, size: wasm.len() })
+        Ok(Self {
+            engine,
+            module,
+            size: wasm.len(),
+        })
     }
 
     /// Calls `validate` in a new instance.
@@ -56,18 +60,29 @@ impl Counted {
         let mut store = Store::new(&self.engine, call);
         store.set_fuel(u64::MAX)?;
         let instance = self.linker()?.instantiate(&mut store, &self.module)?;
-        instance.get_typed_func::<(), ()>(&mut store, "wapc_init")?.call(&mut store, ())?;
+        instance
+            .get_typed_func::<(), ()>(&mut store, "wapc_init")?
+            .call(&mut store, ())?;
         let guest_call = instance.get_typed_func::<(i32, i32), i32>(&mut store, "__guest_call")?;
         let lengths = ("validate".len().try_into()?, payload.len().try_into()?);
         let ok = guest_call.call(&mut store, lengths)?;
         let instructions = u64::MAX - store.get_fuel()?;
-        let memory = instance.get_memory(&mut store, "memory").context("no memory")?;
+        let memory = instance
+            .get_memory(&mut store, "memory")
+            .context("no memory")?;
         let memory = memory.data_size(&store);
         let Call { answer, error, .. } = store.into_data();
         if ok == 1 {
-            Ok(Cost { instructions, memory, answer })
+            Ok(Cost {
+                instructions,
+                memory,
+                answer,
+            })
         } else {
-            Err(anyhow!("the module answers: {}", String::from_utf8_lossy(&error)))
+            Err(anyhow!(
+                "the module answers: {}",
+                String::from_utf8_lossy(&error)
+            ))
         }
     }
 
@@ -80,7 +95,9 @@ impl Counted {
             wapc,
             "__guest_request",
             |mut caller: Caller<Call>, at: u32, to: u32| {
-                let Call { operation, payload, .. } = caller.data();
+                let Call {
+                    operation, payload, ..
+                } = caller.data();
                 let (operation, payload) = (operation.clone(), payload.clone());
                 let memory = memory(&mut caller)?;
                 memory.write(&mut caller, at as usize, &operation)?;
@@ -96,10 +113,14 @@ impl Counted {
                 wasmtime::Result::Ok(())
             },
         )?;
-        linker.func_wrap(wapc, "__guest_error", |mut caller: Caller<Call>, at: u32, n: u32| {
-            caller.data_mut().error = read(&mut caller, at, n)?;
-            wasmtime::Result::Ok(())
-        })?;
+        linker.func_wrap(
+            wapc,
+            "__guest_error",
+            |mut caller: Caller<Call>, at: u32, n: u32| {
+                caller.data_mut().error = read(&mut caller, at, n)?;
+                wasmtime::Result::Ok(())
+            },
+        )?;
         linker.func_wrap(
             wapc,
             "__host_call",

@@ -44,11 +44,15 @@ impl Module {
                 return Ok(Vec::new());
             }
             let mut replay = replay.lock().map_err(|e| e.to_string())?;
-            let replay = replay.as_mut().ok_or("access to the cluster is not allowed")?;
+            let replay = replay
+                .as_mut()
+                .ok_or("access to the cluster is not allowed")?;
             Ok(replay.answer(namespace, operation, payload)?)
         };
         let host = WapcHost::new(Box::new(engine), Some(Box::new(callback)));
-        Ok(Self(host.map_err(|e| anyhow!("the module cannot be started: {e}"))?))
+        Ok(Self(host.map_err(|e| {
+            anyhow!("the module cannot be started: {e}")
+        })?))
     }
 
     /// Calls a function of the module with a JSON payload and reads its JSON answer.

@@ -59,10 +59,22 @@ impl Rest {
     fn run(self, command: &str) -> anyhow::Result<ExitCode> {
         let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
         let status = std::process::Command::new(cargo)
-            .args(["run", "--quiet", "--locked", "--package", "xtask-registry", "--", command])
+            .args([
+                "run",
+                "--quiet",
+                "--locked",
+                "--package",
+                "xtask-registry",
+                "--",
+                command,
+            ])
             .args(self.arguments)
             .status()?;
-        Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if status.success() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 }
 

@@ -42,7 +42,10 @@ impl Replay {
     /// Reads a file.
     pub fn load(path: &Path) -> Result<Self> {
         let file = std::fs::File::open(path).with_context(|| {
-            format!("Cannot open host capabilities interactions file {}", path.display())
+            format!(
+                "Cannot open host capabilities interactions file {}",
+                path.display()
+            )
         })?;
         let exchanges = yaml_serde::from_reader(file)
             .with_context(|| format!("cannot deserialize contents of {}", path.display()))?;
@@ -61,7 +64,10 @@ impl Replay {
         }
         let asked = serde_json::from_slice(payload).map_err(|e| e.to_string())?;
         let asked = Request::KubernetesGetResource(asked);
-        let exchange = self.0.pop_front().ok_or("the list of recorded responses is empty")?;
+        let exchange = self
+            .0
+            .pop_front()
+            .ok_or("the list of recorded responses is empty")?;
         let recorded = yaml_serde::from_str(&exchange.request).map_err(|e| e.to_string())?;
         if asked != recorded {
             return Err(format!(

@@ -37,7 +37,9 @@ impl Args {
         if let Some(json) = &self.settings_json {
             return serde_json::from_str(json).context("the settings are not JSON");
         }
-        let Some(path) = &self.settings_path else { return Ok(json!({})) };
+        let Some(path) = &self.settings_path else {
+            return Ok(json!({}));
+        };
         let yaml = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read {}", path.display()))?;
         yaml_serde::from_str(&yaml).with_context(|| format!("{} is not YAML", path.display()))
@@ -49,13 +51,19 @@ pub fn run(args: &Args) -> Result<()> {
         .with_context(|| format!("cannot read {}", args.request_path.display()))?;
     let request = AdmissionRequest::parse(&json)?;
     let settings = args.settings()?;
-    let replay = args.replay_host_capabilities_interactions.as_deref().map(Replay::load);
+    let replay = args
+        .replay_host_capabilities_interactions
+        .as_deref()
+        .map(Replay::load);
     let replay = replay.transpose()?.filter(|_| args.allow_context_aware);
     let module = Module::load(&args.policy, replay)?;
 
     let checked: SettingsAnswer = module.call("validate_settings", &settings.to_string())?;
     if !checked.valid {
-        bail!("Provided settings are not valid: {}", checked.message.unwrap_or_default());
+        bail!(
+            "Provided settings are not valid: {}",
+            checked.message.unwrap_or_default()
+        );
     }
     let answer: Answer = module.call("validate", &request.payload(&settings))?;
     let response = AdmissionResponse::new(&request, answer)?;

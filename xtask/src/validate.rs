@@ -23,7 +23,11 @@ pub fn validate(args: &Args) -> Result<()> {
     let payload = std::fs::read_to_string(&args.payload_path)
         .with_context(|| format!("cannot read {}", args.payload_path.display()))?;
     let cost = Counted::load(&args.policy)?.validate(&payload)?;
-    ensure!(cost.instructions < MOST_INSTRUCTIONS, "{} instructions", cost.instructions);
+    ensure!(
+        cost.instructions < MOST_INSTRUCTIONS,
+        "{} instructions",
+        cost.instructions
+    );
     println!("{}", String::from_utf8_lossy(&cost.answer));
     Ok(())
 }

@@ -4,7 +4,10 @@ use serde::de::IgnoredAny;
 use wapc_guest::{CallResult, register_function};
 
 /// Registers the policy's function.
-#[allow(unsafe_code, reason = "the waPC host looks the function up by its name")]
+#[allow(
+    unsafe_code,
+    reason = "the waPC host looks the function up by its name"
+)]
 #[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub extern "C" fn wapc_init() {
     register_function("validate", validate);

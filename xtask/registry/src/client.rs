@@ -34,7 +34,11 @@ impl Registry {
         };
         let client = Client::try_from(config)?;
         let auth = credentials(image.resolve_registry())?;
-        Ok(Self { client, auth, image })
+        Ok(Self {
+            client,
+            auth,
+            image,
+        })
     }
 
     /// Pushes a module; returns the image with its digest.
@@ -43,22 +47,48 @@ impl Registry {
         wasm: Vec<u8>,
         annotations: BTreeMap<String, String>,
     ) -> Result<String> {
-        let layers = [ImageLayer::new(wasm, WASM_LAYER_MEDIA_TYPE.to_owned(), None)];
+        let layers = [ImageLayer::new(
+            wasm,
+            WASM_LAYER_MEDIA_TYPE.to_owned(),
+            None,
+        )];
         let config = Config::new(&b"{}"[..], WASM_CONFIG_MEDIA_TYPE.to_owned(), None);
         let manifest = OciImageManifest::build(&layers, &config, Some(annotations));
-        let progress = progress("pushing", manifest.layers.iter().map(|layer| layer.size).sum());
+        let progress = progress(
+            "pushing",
+            manifest.layers.iter().map(|layer| layer.size).sum(),
+        );
 
-        let Self { client, auth, image } = self;
+        let Self {
+            client,
+            auth,
+            image,
+        } = self;
         let explain = |e| explain(&e, image);
-        client.auth(image, auth, RegistryOperation::Push).await.map_err(explain)?;
+        client
+            .auth(image, auth, RegistryOperation::Push)
+            .await
+            .map_err(explain)?;
         for (layer, descriptor) in layers.into_iter().zip(&manifest.layers) {
-            client.push_blob(image, layer.data, &descriptor.digest).await.map_err(explain)?;
+            client
+                .push_blob(image, layer.data, &descriptor.digest)
+                .await
+                .map_err(explain)?;
             progress.inc(descriptor.size.try_into().unwrap_or_default());
         }
         let digest = &manifest.config.digest;
-        client.push_blob(image, config.data, digest).await.map_err(explain)?;
-        client.push_manifest(image, &manifest.into()).await.map_err(explain)?;
-        let digest = client.fetch_manifest_digest(image, auth).await.map_err(explain)?;
+        client
+            .push_blob(image, config.data, digest)
+            .await
+            .map_err(explain)?;
+        client
+            .push_manifest(image, &manifest.into())
+            .await
+            .map_err(explain)?;
+        let digest = client
+            .fetch_manifest_digest(image, auth)
+            .await
+            .map_err(explain)?;
         progress.finish_and_clear();
         Ok(with_digest(image, &digest))
     }
@@ -66,14 +96,27 @@ impl Registry {
     /// Pulls a module; returns it and the image with its digest. The client compares both digests,
     /// the manifest's and the module's, with what it gets.
     pub async fn pull(&self) -> Result<(Vec<u8>, String)> {
-        let Self { client, auth, image } = self;
+        let Self {
+            client,
+            auth,
+            image,
+        } = self;
         let explain = |e| explain(&e, image);
-        let (manifest, digest) = client.pull_image_manifest(image, auth).await.map_err(explain)?;
+        let (manifest, digest) = client
+            .pull_image_manifest(image, auth)
+            .await
+            .map_err(explain)?;
         let [layer] = &manifest.layers[..] else {
-            bail!("{image} is no policy: it has {} layers, not one", manifest.layers.len());
+            bail!(
+                "{image} is no policy: it has {} layers, not one",
+                manifest.layers.len()
+            );
         };
         if layer.media_type != WASM_LAYER_MEDIA_TYPE {
-            bail!("{image} is no policy: its layer is of type {}", layer.media_type);
+            bail!(
+                "{image} is no policy: its layer is of type {}",
+                layer.media_type
+            );
         }
         let progress = progress("pulling", layer.size);
         let mut wasm = Vec::new();
@@ -100,7 +143,11 @@ fn credentials(registry: &str) -> Result<RegistryAuth> {
             | CredentialRetrievalError::ConfigReadError,
         ) => Ok(RegistryAuth::Anonymous),
         Err(e) => {
-            let line = e.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+            let line = e
+                .to_string()
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ");
             Err(anyhow!("{line}")).with_context(|| format!("the credentials for {registry}"))
         }
     }

@@ -16,7 +16,9 @@ pub fn explain(error: &OciDistributionError, image: &Reference) -> Error {
         }
         OciDistributionError::UnauthorizedError { .. }
         | OciDistributionError::AuthenticationFailure(_)
-        | OciDistributionError::ServerError { code: 401 | 403, .. } => refused(image),
+        | OciDistributionError::ServerError {
+            code: 401 | 403, ..
+        } => refused(image),
         OciDistributionError::RegistryError { envelope, .. } => {
             let code = |of: &[OciErrorCode]| envelope.errors.iter().any(|e| of.contains(&e.code));
             if code(&[OciErrorCode::Unauthorized, OciErrorCode::Denied]) {

@@ -13,7 +13,10 @@ const SOURCE: &str = "org.opencontainers.image.source";
 pub fn annotations(wasm: &[u8]) -> Result<BTreeMap<String, String>> {
     let metadata = section::section(wasm).context("it is no WebAssembly module")?;
     let metadata = metadata.with_context(|| {
-        format!("it has no section {}: run 'make annotated-policy.wasm'", section::SECTION)
+        format!(
+            "it has no section {}: run 'make annotated-policy.wasm'",
+            section::SECTION
+        )
     })?;
     let metadata: Value = serde_json::from_slice(metadata).context("its metadata")?;
     let mut annotations = BTreeMap::new();

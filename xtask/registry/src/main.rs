@@ -46,8 +46,12 @@ struct Image {
 
 impl Image {
     fn reference(&self) -> Result<Reference> {
-        let name = self.image.strip_prefix("registry://").unwrap_or(&self.image);
-        name.parse().with_context(|| format!("'{name}' is no image"))
+        let name = self
+            .image
+            .strip_prefix("registry://")
+            .unwrap_or(&self.image);
+        name.parse()
+            .with_context(|| format!("'{name}' is no image"))
     }
 }
 
@@ -65,7 +69,9 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &Command) -> Result<String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     match command {
         Command::Push { policy, image } => {
             let wasm = std::fs::read(policy)
@@ -87,7 +93,9 @@ fn run(command: &Command) -> Result<String> {
 
 /// Writes a file as a whole or not at all.
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
     std::io::Write::write_all(&mut file, bytes)?;
     file.persist(path)?;

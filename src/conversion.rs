@@ -1,0 +1,291 @@
+//! A volume with a legacy token as a projected volume with the same files; or why it can't be one.
+
+use crate::kubelet::mounts::{ContainerFacts, clean_path};
+use crate::kubelet::token_file::{WrittenFile, projected_token_file, secret_file};
+use crate::kubelet::users::common_user;
+use crate::legacy_tokens::LegacyToken;
+use crate::lifetime;
+use crate::message::{list_first, quote_in_warning};
+use crate::objects::{DEFAULT_MODE, PodSpec, SecretVolumeSource, Volume};
+use crate::review::{PodReview, Review, SecretUse};
+use crate::settings::Settings;
+use k8s_openapi::api::core::v1::{
+    ConfigMapProjection, DownwardAPIProjection, DownwardAPIVolumeFile, KeyToPath,
+    ObjectFieldSelector, ProjectedVolumeSource, ServiceAccountTokenProjection, VolumeProjection,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What comes in place of a volume with a legacy token.
+pub struct Conversion<'r> {
+    pub volume: &'r Volume<'r>,
+    pub source: ProjectedVolumeSource,
+    /// Its token; `None` where the items show other keys only.
+    pub token: Option<NewToken>,
+}
+
+/// A token in place of a legacy one.
+#[derive(Clone, Copy)]
+pub struct NewToken {
+    /// In seconds.
+    pub lifetime: i64,
+    /// The legacy token's file, for a process in any container.
+    pub file_before: WrittenFile,
+    /// The mode of the projected volume.
+    default_mode: i32,
+}
+
+/// A file that the Secret volume shows.
+struct ShownFile<'v> {
+    key: &'v str,
+    path: &'v str,
+    mode: i32,
+}
+
+impl<'r> Conversion<'r> {
+    /// The projected volume, with the same files and modes, that comes in place of a volume with the
+    /// token of the Pod's own account; or why not, and what would help.
+    pub fn new(
+        token: &LegacyToken<'r>,
+        review: &Review<'r>,
+        settings: &Settings,
+    ) -> Result<Self, Option<String>> {
+        // Another kind of reference, or another account's token, has no way out but the message's.
+        let SecretUse::Volume(volume, source) = token.reference.used else {
+            return Err(None);
+        };
+        if !token.owner.is_empty() && token.owner != review.service_account {
+            return Err(None);
+        }
+        let files = shown_files(source);
+        let checks = check_proof(token, review, source).and_then(|()| check_files(&files));
+        checks.map_err(|reason| Some(reason.to_owned()))?;
+        Ok(Self::with_files(volume, source, &files, review, settings))
+    }
+
+    fn with_files(
+        volume: &'r Volume<'r>,
+        source: &SecretVolumeSource,
+        files: &[ShownFile],
+        review: &Review,
+        settings: &Settings,
+    ) -> Self {
+        let old_mode = source.default_mode.unwrap_or(DEFAULT_MODE);
+        let token_mode = files
+            .iter()
+            .find(|file| file.key == "token")
+            .map(|token| token.mode);
+        // A projected token has no mode of its own.
+        let default_mode = token_mode.unwrap_or(old_mode);
+        let lifetime = lifetime::of_new_token(settings);
+        let pod = review.pod.as_ref();
+        let fs_group = pod.and_then(|pod| pod.spec.security_context.fs_group);
+        let sources = files
+            .iter()
+            .filter_map(|file| project(file, default_mode, lifetime));
+        let is_mode_kept = default_mode == old_mode;
+        Self {
+            volume,
+            source: ProjectedVolumeSource {
+                default_mode: if is_mode_kept {
+                    source.default_mode
+                } else {
+                    Some(default_mode)
+                },
+                sources: Some(sources.collect()),
+            },
+            token: token_mode.map(|mode| NewToken {
+                lifetime,
+                file_before: secret_file(fs_group, mode),
+                default_mode,
+            }),
+        }
+    }
+}
+
+impl NewToken {
+    /// True where a process that starts as root and becomes another user could read the token before
+    /// and can't afterwards. `fs_group` is the group that the Pod will have.
+    pub fn narrows_access(&self, spec: &PodSpec, fs_group: Option<i64>) -> bool {
+        let after = projected_token_file(fs_group, common_user(spec), self.default_mode);
+        self.file_before.is_readable_by_all() && !after.is_readable_by_all()
+    }
+}
+
+/// Containers that may lose a token which every process could read: those that may change their
+/// groups, named, by the volumes that they mount.
+pub fn name_losing_containers<'r>(pod: &PodReview<'r>) -> BTreeMap<&'r str, String> {
+    let mut by_volume: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for facts in pod
+        .containers
+        .iter()
+        .filter(|facts| facts.may_change_groups)
+    {
+        for mount in facts.container.volume_mounts.iter() {
+            by_volume.entry(&*mount.name).or_default().push(facts);
+        }
+    }
+    let named = by_volume.into_iter();
+    named
+        .map(|(volume, losing)| (volume, name_containers(&losing)))
+        .collect()
+}
+
+/// Names containers, each once.
+pub fn name_containers(containers: &[&ContainerFacts]) -> String {
+    let names: BTreeSet<_> = containers
+        .iter()
+        .map(|facts| &*facts.container.name)
+        .collect();
+    list_first(names.into_iter().map(quote_in_warning))
+}
+
+/// Whether there is no doubt that the volume holds the token of the Pod's own account.
+fn check_proof(
+    token: &LegacyToken,
+    review: &Review,
+    source: &SecretVolumeSource,
+) -> Result<(), &'static str> {
+    if review.ephemeral.is_some() {
+        return Err("a volume of a Pod that exists can't change");
+    }
+    if token.owner.is_empty() {
+        return Err(
+            "its name doesn't say whose token it is; with legacyTokens.detect: Lookup the operator \
+             lets the policy ask the cluster",
+        );
+    }
+    if !token.is_certain {
+        return Err(
+            "a name alone doesn't prove that it holds the cluster's token, and no container mounts it \
+             where clients look for that; use legacyTokens.detect: Lookup, or write the projected \
+             volume yourself",
+        );
+    }
+    if source.optional == Some(true) {
+        return Err("it is optional, which a token can't be: make it a projected volume");
+    }
+    if token.reference.is_never_updated {
+        return Err(
+            "a container mounts the token with subPath and would never see a renewed one: mount the \
+             whole volume",
+        );
+    }
+    Ok(())
+}
+
+fn shown_files<'v>(source: &'v SecretVolumeSource) -> Vec<ShownFile<'v>> {
+    // OpenShift's Secrets have the fourth.
+    const KEYS: [&str; 4] = ["token", "ca.crt", "namespace", "service-ca.crt"];
+    let default_mode = source.default_mode.unwrap_or(DEFAULT_MODE);
+    if source.items.is_empty() {
+        let files = KEYS.map(|key| ShownFile {
+            key,
+            path: key,
+            mode: default_mode,
+        });
+        return files.into();
+    }
+    let items = source.items.iter().map(|item| ShownFile {
+        key: &item.key,
+        path: &item.path,
+        mode: item.mode.unwrap_or(default_mode),
+    });
+    items.collect()
+}
+
+/// Whether a projected volume can show these files.
+fn check_files(files: &[ShownFile]) -> Result<(), &'static str> {
+    let mut paths = BTreeSet::new();
+    let mut token_modes = BTreeSet::new();
+    for file in files {
+        match file.key {
+            // A projected token has no mode of its own: it gets the volume's.
+            "token" => drop(token_modes.insert(file.mode)),
+            "ca.crt" | "namespace" | "service-ca.crt" => {}
+            _ => {
+                return Err(
+                    "one of its keys is in no projected volume: take it from a Secret of \
+                            its own",
+                );
+            }
+        }
+        if file.path.is_empty() {
+            return Err("one of its items has no path");
+        }
+        if !paths.insert(clean_path(file.path)) {
+            return Err("two of its items have one path, which a projected volume can't have");
+        }
+    }
+    match token_modes.len() {
+        0 | 1 => Ok(()),
+        _ => Err("the token is shown with two modes, and a projected volume has one for it"),
+    }
+}
+
+/// What shows a file of a token Secret, as the API server's own volume does
+/// (`plugin/pkg/admission/serviceaccount`, `TokenVolumeSource`).
+fn project(file: &ShownFile, default_mode: i32, lifetime: i64) -> Option<VolumeProjection> {
+    let path = file.path.to_owned();
+    let mode = (file.mode != default_mode).then_some(file.mode);
+    let projection = match file.key {
+        "token" => VolumeProjection {
+            service_account_token: Some(ServiceAccountTokenProjection {
+                audience: None,
+                expiration_seconds: Some(lifetime),
+                path,
+            }),
+            ..VolumeProjection::default()
+        },
+        "namespace" => VolumeProjection {
+            downward_api: Some(project_namespace(path, mode)),
+            ..VolumeProjection::default()
+        },
+        "ca.crt" => VolumeProjection {
+            config_map: Some(project_key("kube-root-ca.crt", file.key, path, mode, None)),
+            ..VolumeProjection::default()
+        },
+        // The ConfigMap exists on OpenShift only.
+        "service-ca.crt" => {
+            let name = "openshift-service-ca.crt";
+            VolumeProjection {
+                config_map: Some(project_key(name, file.key, path, mode, Some(true))),
+                ..VolumeProjection::default()
+            }
+        }
+        _ => return None,
+    };
+    Some(projection)
+}
+
+fn project_namespace(path: String, mode: Option<i32>) -> DownwardAPIProjection {
+    let namespace = ObjectFieldSelector {
+        api_version: Some("v1".to_owned()),
+        field_path: "metadata.namespace".to_owned(),
+    };
+    DownwardAPIProjection {
+        items: Some(vec![DownwardAPIVolumeFile {
+            field_ref: Some(namespace),
+            mode,
+            path,
+            resource_field_ref: None,
+        }]),
+    }
+}
+
+fn project_key(
+    config_map: &str,
+    key: &str,
+    path: String,
+    mode: Option<i32>,
+    optional: Option<bool>,
+) -> ConfigMapProjection {
+    ConfigMapProjection {
+        name: config_map.to_owned(),
+        items: Some(vec![KeyToPath {
+            key: key.to_owned(),
+            mode,
+            path,
+        }]),
+        optional,
+    }
+}

@@ -1,0 +1,261 @@
+//! What a mutation does for a Pod whose token needs an fsGroup and that has none: which group it
+//! sets, and what of the Pod that may break.
+
+use crate::conversion::name_containers;
+use crate::kubelet::mounts::{ContainerFacts, Mount};
+use crate::kubelet::operating_system::is_windows;
+use crate::kubelet::token_file::{WrittenFile, projected_token_file};
+use crate::kubelet::user_namespace::{LAST_MAPPED_ID, has_group};
+use crate::kubelet::users::{common_group, common_user};
+use crate::kubelet::volumes::{
+    has_certificate_key, has_files, has_files_like_tokens, has_private_file, outliving_source,
+};
+use crate::message::quote_in_warning;
+use crate::objects::{DEFAULT_MODE, Volume};
+use crate::review::PodReview;
+use crate::settings::{CommonUser, FsGroup, GroupRule, Obstacle};
+use std::collections::BTreeSet;
+
+/// A volume in which a token is, or will be, and how its file looks without an fsGroup.
+pub struct TokenVolume<'r> {
+    pub name: &'r str,
+    pub file_before: WrittenFile,
+}
+
+/// What a mutation does.
+#[derive(Debug, PartialEq, Eq)]
+pub enum MissingFsGroup {
+    Set {
+        group: i64,
+        /// True where the kubelet should look at the root folder of a volume only.
+        on_root_mismatch: bool,
+        /// What may break all the same, as the operator chose.
+        warnings: Vec<Breakage>,
+    },
+    Leave {
+        /// The group that an author may set; none where no allowed one exists.
+        group: Option<i64>,
+        breakages: Vec<Breakage>,
+    },
+    Reject {
+        group: Option<i64>,
+        breakage: Breakage,
+    },
+}
+
+/// What an fsGroup would break, and what helps there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Breakage {
+    pub what: String,
+    pub advice: String,
+}
+
+/// Decides what a mutation does; `None` for a Pod that needs no fsGroup or has one.
+pub fn decide(
+    pod: &PodReview,
+    token_volumes: &[TokenVolume],
+    settings: &FsGroup,
+) -> Option<MissingFsGroup> {
+    if !needs_group(pod, token_volumes, settings) {
+        return None;
+    }
+    let group = group_to_set(pod, settings);
+    let persistent = persistent_volume(pod, settings);
+    let is_persistent = persistent.is_some();
+    let mut rejected = Vec::new();
+    let mut left = Vec::from_iter(group.is_none().then(no_group_in_user_namespace));
+    let losing = losing_containers(pod, token_volumes);
+    for (choice, breakage) in [
+        (settings.persistent_volumes, persistent),
+        (settings.private_files, private_volume(pod, settings)),
+        (settings.root_containers, losing.clone()),
+    ] {
+        match choice {
+            Obstacle::Reject => rejected.extend(breakage),
+            Obstacle::Leave => left.extend(breakage),
+            Obstacle::Set => {}
+        }
+    }
+    if let Some(breakage) = rejected.into_iter().next() {
+        return Some(MissingFsGroup::Reject { group, breakage });
+    }
+    let Some(group) = group.filter(|_| left.is_empty()) else {
+        return Some(MissingFsGroup::Leave {
+            group,
+            breakages: left,
+        });
+    };
+    let has_policy = !pod.spec.security_context.fs_group_change_policy.is_empty();
+    Some(MissingFsGroup::Set {
+        group,
+        on_root_mismatch: is_persistent && !has_policy,
+        warnings: Vec::from_iter(losing),
+    })
+}
+
+/// True for a Pod with a token whose file has to be limited to a group, and isn't.
+fn needs_group(pod: &PodReview, token_volumes: &[TokenVolume], settings: &FsGroup) -> bool {
+    let has_token = !token_volumes.is_empty() || pod.injects_token;
+    let is_enough = settings.common_user == CommonUser::Accept && common_user(pod.spec).is_some();
+    has_token
+        && pod.spec.security_context.fs_group.is_none()
+        && settings.rule == GroupRule::MustRunAs
+        && !is_enough
+        && !is_windows(pod.spec)
+}
+
+/// The group that all containers share, if it is allowed, else the default; in a user namespace one
+/// that exists there.
+fn group_to_set(pod: &PodReview, settings: &FsGroup) -> Option<i64> {
+    let shared = common_group(pod.spec).filter(|group| settings.allows(*group));
+    let preferred = [shared, Some(settings.default)];
+    let nobody = Some(65534).filter(|group| settings.allows(*group));
+    let highest = settings.highest_allowed(LAST_MAPPED_ID);
+    let candidates = preferred.into_iter().chain([nobody, highest]).flatten();
+    candidates
+        .into_iter()
+        .find(|group| has_group(pod.spec, *group))
+}
+
+fn no_group_in_user_namespace() -> Breakage {
+    Breakage {
+        what: format!(
+            "with hostUsers: false a group above {LAST_MAPPED_ID} keeps every container from \
+             starting, and no other is allowed"
+        ),
+        advice: "the operator's fsGroup.ranges decide".to_owned(),
+    }
+}
+
+/// What would happen to a volume whose files outlive a container.
+fn persistent_volume(pod: &PodReview, settings: &FsGroup) -> Option<Breakage> {
+    let claimed: BTreeSet<_> = pod
+        .claims
+        .iter()
+        .map(|claim| &*claim.metadata.name)
+        .collect();
+    let is_mounted = |name: &str| !pod.mounts_of(name).is_empty();
+    // A claim's volume comes in place of one of its name
+    // (`pkg/controller/statefulset/stateful_set_utils.go`, `updateStorage`).
+    let volumes = pod
+        .spec
+        .volumes
+        .iter()
+        .filter(|volume| !claimed.contains(&*volume.name));
+    let mut outliving = volumes.filter_map(|volume| {
+        let source = outliving_source(volume).filter(|_| is_mounted(&volume.name))?;
+        Some((&*volume.name, source))
+    });
+    let claims = pod.claims.iter().filter(|claim| has_files(claim));
+    let mut claims = claims
+        .map(|claim| &*claim.metadata.name)
+        .filter(|name| is_mounted(name));
+    let (name, source) = outliving.next().or_else(|| Some((claims.next()?, "")))?;
+    let has_read_only = ["persistentVolumeClaim", "csi"].contains(&source);
+    let is_read = |mount: &Mount| mount.written.read_only == Some(true);
+    let advice = if has_read_only && pod.mounts_of(name).iter().all(is_read) {
+        "say readOnly: true in its source, as its mounts do".to_owned()
+    } else {
+        advise_common_user("persistentVolumes", settings)
+    };
+    Some(Breakage {
+        what: format!(
+            "it would change group and mode of the files on volume {}, which outlive a container",
+            quote_in_warning(name)
+        ),
+        advice,
+    })
+}
+
+/// What helps where an fsGroup doesn't: a common user, if the operator is content with that.
+fn advise_common_user(setting: &str, settings: &FsGroup) -> String {
+    if settings.common_user == CommonUser::Accept {
+        return "set one runAsUser for all containers, which limits the token to that user"
+            .to_owned();
+    }
+    format!("nothing to do: the token stays open, as the operator's fsGroup.{setting} decides")
+}
+
+/// What would happen to a file that its group mustn't read, in a volume that a container sees which
+/// may be the file's owner: root, or for the key of a Pod certificate the user of all containers.
+fn private_volume(pod: &PodReview, settings: &FsGroup) -> Option<Breakage> {
+    let has_owner = common_user(pod.spec).is_some();
+    let of_possible_root = mounted_volumes(pod, |facts| facts.may_be_root);
+    let is_key = |volume: &Volume| {
+        has_owner && has_certificate_key(volume) && !pod.mounts_of(&volume.name).is_empty()
+    };
+    let is_of_root =
+        |volume: &Volume| of_possible_root.contains(&*volume.name) && has_private_file(volume);
+    let mut volumes = pod.spec.volumes.iter();
+    let volume = volumes.find(|volume| is_key(volume) || is_of_root(volume))?;
+    let advice = if is_key(volume) {
+        advise_common_user("privateFiles", settings)
+    } else {
+        "set runAsNonRoot, or a runAsUser, for the containers that mount it".to_owned()
+    };
+    Some(Breakage {
+        what: format!(
+            "it would let its group read the private files of volume {}, which programs such as ssh \
+             then refuse",
+            quote_in_warning(&volume.name)
+        ),
+        advice,
+    })
+}
+
+/// The volumes that some containers mount.
+fn mounted_volumes<'r>(
+    pod: &PodReview<'r>,
+    concerns: fn(&ContainerFacts) -> bool,
+) -> BTreeSet<&'r str> {
+    let containers = pod.containers.iter().filter(|facts| concerns(facts));
+    let mounts = containers.flat_map(|facts| facts.container.volume_mounts.iter());
+    mounts.map(|mount| &*mount.name).collect()
+}
+
+/// What would happen in containers that see a token which every process could read, may be root and
+/// may change their groups: a process that becomes another user loses it.
+fn losing_containers(pod: &PodReview, token_volumes: &[TokenVolume]) -> Option<Breakage> {
+    let common_user = common_user(pod.spec);
+    let file_of_mode = |mode| projected_token_file(None, common_user, mode);
+    let tokens = token_volumes
+        .iter()
+        .map(|volume| (volume.name, volume.file_before));
+    let likes = pod
+        .spec
+        .volumes
+        .iter()
+        .filter(|volume| has_files_like_tokens(volume));
+    let likes = likes.map(|volume| {
+        let mode = volume
+            .projected
+            .as_ref()
+            .and_then(|projected| projected.default_mode);
+        (&*volume.name, file_of_mode(mode.unwrap_or(DEFAULT_MODE)))
+    });
+    let open = tokens
+        .chain(likes)
+        .filter(|(_, file)| file.is_readable_by_all());
+    let open: BTreeSet<_> = open.map(|(name, _)| name).collect();
+    let is_injected_open = pod.injects_token && file_of_mode(DEFAULT_MODE).is_readable_by_all();
+    let sees_open = |facts: &ContainerFacts| {
+        let mut mounts = facts.container.volume_mounts.iter();
+        is_injected_open || mounts.any(|mount| open.contains(&*mount.name))
+    };
+    let changing = pod
+        .containers
+        .iter()
+        .filter(|facts| facts.may_change_groups);
+    let losing: Vec<_> = changing.filter(|facts| sees_open(facts)).collect();
+    if losing.is_empty() {
+        return None;
+    }
+    Some(Breakage {
+        what: format!(
+            "if a process in container {} starts as root and becomes another user, it can't read the \
+             token any more",
+            name_containers(&losing)
+        ),
+        advice: "set runAsNonRoot, or the runAsUser that it becomes".to_owned(),
+    })
+}
