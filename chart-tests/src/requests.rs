@@ -52,9 +52,9 @@ pub fn captured(folder: &str) -> Vec<Captured> {
     files.into_iter().map(load).collect()
 }
 
-/// All of `requests`, `special` and `field`.
+/// All of `requests`, `special`, `field` and `hostile`.
 pub fn all_captured() -> Vec<Captured> {
-    ["requests", "special", "field"]
+    ["requests", "special", "field", "hostile"]
         .into_iter()
         .flat_map(captured)
         .collect()
