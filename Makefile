@@ -55,6 +55,15 @@ fuzz: ## Fuzz each target for SECONDS (600); needs the nightly toolchain and car
 test: ## Formatting, clippy, unit, integration and end-to-end tests
 	@scripts/test.sh
 
+.PHONY: test-chart
+test-chart: ## The Helm chart, with real helm and kubectl: orders of steps, schemas, expressions, examples
+	@scripts/test-chart.sh
+
+.PHONY: examples
+examples: ## Render examples/ of the chart
+	@scripts/install-helm.sh
+	@scripts/examples.sh
+
 .PHONY: lint
 lint: ## Formatting, clippy, the files that are made of others, and the dependencies
 	cargo fmt --all --check

@@ -12,4 +12,4 @@ fi
 cargo cyclonedx --quiet --format json --spec-version 1.5 --describe binaries \
   --target wasm32-unknown-unknown --no-build-deps
 mv bound_service_account_tokens_cdylib-rlib.cdx.json policy-sbom.cdx.json
-rm -f {bench,xtask}/*.cdx.json {bench,xtask}/*/*.cdx.json
+rm -f {bench,chart-tests,xtask}/*.cdx.json {bench,xtask}/*/*.cdx.json
