@@ -139,8 +139,8 @@ fn check_proof(
     }
     if token.owner.is_empty() {
         return Err(
-            "its name doesn't say whose token it is; with legacyTokens.detect: Lookup the operator \
-             lets the policy ask the cluster",
+            "a container mounts it where clients look for the cluster's token, and nothing says whose \
+             it is: mount it elsewhere if it holds another program's",
         );
     }
     if !token.is_certain {

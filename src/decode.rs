@@ -16,6 +16,12 @@ use std::{borrow::Cow, fmt, marker::PhantomData};
 )]
 pub struct OrDefault<T>(T);
 
+impl<T> OrDefault<T> {
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
 impl<T> OrDefault<Object<T>> {
     pub fn into_object(self) -> T {
         self.0.0

@@ -1,6 +1,7 @@
 //! The path of a field in an object, as in apimachinery's `field.Path`: `spec.volumes[2].projected`.
 
 use derive_more::Deref;
+use std::cmp::Ordering;
 use std::fmt;
 
 /// A path, from the object. Paths are ordered as people do: `volumes[2]` before `volumes[10]`.
@@ -10,32 +11,63 @@ pub struct FieldPath(Vec<Segment>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Segment {
     Index(usize),
-    Name(&'static str),
+    Name(Literal),
     /// The key of a map, such as that of an annotation.
-    Key(&'static str),
+    Key(Literal),
+}
+
+/// A name in this program's text. Two that lie in the same place are equal: paths share most of their
+/// names, and tens of thousands of them are sorted.
+#[derive(Debug, Clone, Copy, Eq, Deref)]
+pub struct Literal(&'static str);
+
+impl Ord for Literal {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if std::ptr::eq(self.0, other.0) {
+            return Ordering::Equal;
+        }
+        self.0.cmp(other.0)
+    }
+}
+
+impl PartialOrd for Literal {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Literal {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
 }
 
 impl Segment {
     pub fn is_name(&self, name: &str) -> bool {
-        matches!(self, Self::Name(own) if *own == name)
+        matches!(self, Self::Name(own) if own.0 == name)
     }
 }
 
 impl FieldPath {
     pub fn new(names: &[&'static str]) -> Self {
-        Self(names.iter().map(|name| Segment::Name(name)).collect())
+        Self(
+            names
+                .iter()
+                .map(|name| Segment::Name(Literal(name)))
+                .collect(),
+        )
     }
 
     pub fn child(&self, name: &'static str) -> Self {
-        self.join(&[Segment::Name(name)])
+        self.join(&[Segment::Name(Literal(name))])
     }
 
     pub fn element(&self, list: &'static str, index: usize) -> Self {
-        self.join(&[Segment::Name(list), Segment::Index(index)])
+        self.join(&[Segment::Name(Literal(list)), Segment::Index(index)])
     }
 
     pub fn key(&self, key: &'static str) -> Self {
-        self.join(&[Segment::Key(key)])
+        self.join(&[Segment::Key(Literal(key))])
     }
 
     fn join(&self, path: &[Segment]) -> Self {
@@ -55,8 +87,8 @@ impl fmt::Display for FieldPath {
             .enumerate()
             .try_for_each(|(i, segment)| match segment {
                 Segment::Index(index) => write!(f, "[{index}]"),
-                Segment::Key(key) => write!(f, "[{key}]"),
-                Segment::Name(name) => write!(f, "{}{name}", if i == 0 { "" } else { "." }),
+                Segment::Key(key) => write!(f, "[{}]", key.0),
+                Segment::Name(name) => write!(f, "{}{}", if i == 0 { "" } else { "." }, name.0),
             })
     }
 }

@@ -3,11 +3,9 @@
 use crate::cluster::{LookUpError, Secrets};
 use crate::review::{Review, SecretReference};
 use crate::settings::{Detect, LegacyRule, Settings};
+use std::borrow::Cow;
 
-/// The characters of generated names (`staging/src/k8s.io/apimachinery/pkg/util/rand`).
-const RANDOM_CHARACTERS: &str = "bcdfghjklmnpqrstvwxz2456789";
-
-/// How many of them end a name, and where Kubernetes cuts what comes before them
+/// How many random characters end a name, and where Kubernetes cuts what comes before them
 /// (`staging/src/k8s.io/apiserver/pkg/storage/names/generate.go`).
 const RANDOM_LENGTH: usize = 5;
 const LONGEST_BASE: usize = 58;
@@ -16,7 +14,7 @@ const LONGEST_BASE: usize = 58;
 pub struct LegacyToken<'r> {
     pub reference: &'r SecretReference<'r>,
     /// The service account; empty where it isn't known.
-    pub owner: String,
+    pub owner: Cow<'r, str>,
     /// True where there is no doubt that it is this account's token: a Secret with such a name may
     /// hold another program's.
     pub is_certain: bool,
@@ -48,13 +46,13 @@ pub fn find<'r>(
     found.collect()
 }
 
-fn find_by_name<'r>(reference: &'r SecretReference<'r>, own: &str) -> Option<Finding<'r>> {
+fn find_by_name<'r>(reference: &'r SecretReference<'r>, own: &'r str) -> Option<Finding<'r>> {
     let is_seen = reference.is_seen_as_token;
     let owner = owner_in_name(reference.name, own);
     match owner.filter(|_| is_seen || reference.used.shows_token_key()) {
         Some(owner) => Some(Finding::LegacyToken(LegacyToken {
             reference,
-            owner: owner.to_owned(),
+            owner: owner.into(),
             is_certain: is_seen || is_cut_name(reference.name, own),
         })),
         None => find_by_mount(reference),
@@ -66,7 +64,7 @@ fn find_by_mount<'r>(reference: &'r SecretReference<'r>) -> Option<Finding<'r>> 
     reference.is_seen_as_token.then(|| {
         Finding::LegacyToken(LegacyToken {
             reference,
-            owner: String::new(),
+            owner: "".into(),
             is_certain: false,
         })
     })
@@ -81,7 +79,7 @@ fn look_up<'r>(reference: &'r SecretReference<'r>, secrets: &Secrets) -> Option<
         Ok(None) => find_by_mount(reference),
         Ok(Some(owner)) => Some(Finding::LegacyToken(LegacyToken {
             reference,
-            owner,
+            owner: owner.into(),
             is_certain: true,
         })),
     }
@@ -108,10 +106,14 @@ fn is_cut_name(secret: &str, own: &str) -> bool {
 fn base_of_generated(name: &str) -> Option<&str> {
     let length = name.len().checked_sub(RANDOM_LENGTH)?;
     let (base, random) = name.split_at_checked(length)?;
-    random
-        .chars()
-        .all(|c| RANDOM_CHARACTERS.contains(c))
-        .then_some(base)
+    random.bytes().all(is_random).then_some(base)
+}
+
+/// The characters of generated names are those without vowels, and without digits that look like
+/// them (`staging/src/k8s.io/apimachinery/pkg/util/rand`): `bcdfghjklmnpqrstvwxz2456789`.
+fn is_random(byte: u8) -> bool {
+    matches!(byte, b'b'..=b'z' | b'2' | b'4'..=b'9')
+        && !matches!(byte, b'e' | b'i' | b'o' | b'u' | b'y')
 }
 
 /// True for a name that Kubernetes generated from this base.

@@ -11,8 +11,8 @@ const LONGEST_VALUE: usize = 253;
 const LONGEST_NAME_IN_WARNING: usize = 40;
 
 /// The most violations and warnings in an answer, and the most bytes of all violations together.
-const MOST_VIOLATIONS: usize = 20;
-const MOST_WARNINGS: usize = 10;
+pub const MOST_VIOLATIONS: usize = 20;
+pub const MOST_WARNINGS: usize = 10;
 const MOST_BYTES: usize = 12_000;
 const LONGEST_LINE: usize = 2_000;
 
@@ -49,11 +49,11 @@ pub fn name_owner(account: &str) -> String {
     format!(" of service account {}", quote(account))
 }
 
-/// The first violations, one a line, and how many more there are.
-pub fn join_violations(lines: &[String]) -> String {
+/// The first violations of so many, one a line, and how many more there are.
+pub fn join_violations(first: &[String], number: usize) -> String {
     let mut shown = Vec::new();
     let mut length = 0;
-    for line in lines.iter().take(MOST_VIOLATIONS) {
+    for line in first.iter().take(MOST_VIOLATIONS) {
         let line = shorten_line(line);
         length += line.len();
         if !shown.is_empty() && length > MOST_BYTES {
@@ -61,36 +61,36 @@ pub fn join_violations(lines: &[String]) -> String {
         }
         shown.push(line);
     }
-    if shown.len() < lines.len() {
-        shown.push(format!("and {} more", lines.len() - shown.len()));
+    if shown.len() < number {
+        shown.push(format!("and {} more", number - shown.len()));
     }
     shown.join("\n")
 }
 
-/// The first warnings, and how many more there are.
-pub fn limit_warnings(warnings: &[String]) -> Vec<String> {
-    let mut limited: Vec<_> = warnings.iter().take(MOST_WARNINGS).collect();
-    if limited.len() == warnings.len() {
-        return limited.into_iter().map(|text| fit_warning(text)).collect();
+/// The first warnings of so many, and how many more there are.
+pub fn limit_warnings(first: &[String], number: usize) -> Vec<String> {
+    let mut limited: Vec<_> = first
+        .iter()
+        .take(MOST_WARNINGS)
+        .map(|it| fit_warning(it))
+        .collect();
+    if limited.len() < number {
+        limited.truncate(MOST_WARNINGS - 1);
+        let more = number - limited.len();
+        limited.push(format!("and {more} more warnings"));
     }
-    limited.pop();
-    let more = format!("and {} more warnings", warnings.len() - limited.len());
-    limited.push(&more);
-    limited.into_iter().map(|text| fit_warning(text)).collect()
+    limited
 }
 
 /// The first few of some names or values, each quoted.
-pub fn list_first<'v>(
-    values: impl ExactSizeIterator<Item = &'v str>,
-    quote: fn(&str) -> String,
-) -> String {
+pub fn list_first(values: &[&str], quote: fn(&str) -> String) -> String {
     const SHOWN: usize = 3;
-    let more = values.len().saturating_sub(SHOWN);
-    let listed = values.take(SHOWN).map(quote).collect::<Vec<_>>().join(", ");
-    if more == 0 {
+    let shown = values.iter().take(SHOWN).map(|value| quote(value));
+    let listed = shown.collect::<Vec<_>>().join(", ");
+    if values.len() <= SHOWN {
         return listed;
     }
-    format!("{listed} and {more} more")
+    format!("{listed} and {} more", values.len() - SHOWN)
 }
 
 fn shorten(length: usize, text: &str) -> String {
@@ -144,7 +144,7 @@ mod tests {
             ("long ones", 300, 1_500, 9, "and 292 more"),
             ("one that is far too long", 1, 100_000, 1, "…"),
         ] {
-            let joined = join_violations(&vec!["x".repeat(length); number]);
+            let joined = join_violations(&vec!["x".repeat(length); number], number);
             assert_eq!(joined.lines().count(), lines, "{name}");
             assert!(joined.ends_with(last), "{name}: {joined}");
             assert!(joined.len() < MOST_BYTES + 100, "{name}: {}", joined.len());
@@ -154,7 +154,7 @@ mod tests {
             (10, 10, Some("x")),
             (11, 10, Some("and 2 more warnings")),
         ] {
-            let limited = limit_warnings(&vec!["x".to_owned(); number]);
+            let limited = limit_warnings(&vec!["x".to_owned(); number], number);
             assert_eq!(limited.len(), expected, "{number}");
             assert_eq!(limited.last().map(String::as_str), last, "{number}");
         }
@@ -167,7 +167,7 @@ mod tests {
             (&["a", "b", "c"], "\"a\", \"b\", \"c\""),
             (&["a", "b", "c", "d", "e"], "\"a\", \"b\", \"c\" and 2 more"),
         ] {
-            assert_eq!(list_first(values.iter().copied(), quote), expected);
+            assert_eq!(list_first(values, quote), expected);
         }
     }
 }

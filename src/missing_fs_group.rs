@@ -128,24 +128,14 @@ fn no_group_in_user_namespace() -> Breakage {
 
 /// What would happen to a volume whose files outlive a container.
 fn persistent_volume(pod: &PodReview, settings: &FsGroup) -> Option<Breakage> {
-    let mut claimed = BTreeSet::new();
-    claimed.extend(pod.claims.iter().map(|claim| &*claim.metadata.name));
     let is_mounted = |name: &str| !pod.mounts_of(name).is_empty();
-    // A claim's volume comes in place of one of its name
-    // (`pkg/controller/statefulset/stateful_set_utils.go`, `updateStorage`).
-    let volumes = pod
-        .spec
-        .volumes
-        .iter()
-        .filter(|volume| !claimed.contains(&*volume.name));
-    let mut outliving = volumes.filter_map(|volume| {
+    let mut outliving = pod.spec.volumes.iter().filter_map(|volume| {
         let source = outliving_source(volume).filter(|_| is_mounted(&volume.name))?;
         Some((&*volume.name, source))
     });
     let claims = pod.claims.iter().filter(|claim| has_files(claim));
-    let mut claims = claims
-        .map(|claim| &*claim.metadata.name)
-        .filter(|name| is_mounted(name));
+    let claims = claims.map(|claim| &*claim.metadata.name);
+    let mut claims = claims.filter(|name| is_mounted(name));
     let (name, source) = outliving.next().or_else(|| Some((claims.next()?, "")))?;
     let has_read_only = ["persistentVolumeClaim", "csi"].contains(&source);
     let is_read = |mount: &Mount| mount.written.read_only == Some(true);
@@ -249,12 +239,12 @@ fn losing_containers(pod: &PodReview, token_volumes: &[TokenVolume]) -> Option<B
     if losing.is_empty() {
         return None;
     }
-    let names = losing.iter().map(|facts| &*facts.container.name);
+    let names: Vec<_> = losing.iter().map(|facts| &*facts.container.name).collect();
     Some(Breakage {
         what: format!(
             "if a process in container {} starts as root and becomes another user, it can't read the \
              token any more",
-            list_first(names, quote_in_warning)
+            list_first(&names, quote_in_warning)
         ),
         advice: "set runAsNonRoot, or the runAsUser that it becomes".to_owned(),
     })

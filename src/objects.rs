@@ -2,9 +2,11 @@
 //! with the fields that rules read. A test compares the names with k8s-openapi's types.
 
 use crate::decode::{Borrowed, Object, OrDefault, Text};
+use derive_more::Deref;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Value, value::RawValue};
+use std::borrow::Cow;
 use std::fmt;
 
 /// The type of a Secret that holds a service-account token.
@@ -26,13 +28,35 @@ pub const DEFAULT_MODE: i32 = 0o644;
 
 pub type List<T> = OrDefault<Vec<Object<T>>>;
 pub type Nested<T> = OrDefault<Object<T>>;
+/// A name that is compared with others. Those of Kubernetes have 253 characters at most
+/// (`staging/src/k8s.io/apimachinery/pkg/util/validation`, `IsDNS1123Subdomain`); a longer one, which
+/// it refuses, is cut.
+#[derive(Debug, Default, Deserialize, Deref)]
+#[deref(forward)]
+#[serde(from = "Text<'a>", bound(deserialize = "'de: 'a"))]
+pub struct Name<'a>(Cow<'a, str>);
+
+impl<'a> From<Text<'a>> for Name<'a> {
+    fn from(text: Text<'a>) -> Self {
+        let mut name = text.into_inner().0;
+        if name.len() > LONGEST_NAME {
+            name = name[..name.floor_char_boundary(LONGEST_NAME)]
+                .to_owned()
+                .into();
+        }
+        Self(name)
+    }
+}
+
+const LONGEST_NAME: usize = 253;
+
 /// On the heap, so that the views with such a field stay small.
 pub type Boxed<T> = Option<Box<Object<T>>>;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub struct ObjectMeta<'a> {
-    pub name: Text<'a>,
+    pub name: Name<'a>,
     /// Known for objects that exist: the API server sets it after mutating admission.
     pub uid: Text<'a>,
     /// Decoded when one is asked for.
@@ -226,8 +250,8 @@ impl<'a> PodSpec<'a> {
     pub fn container_lists(&self) -> [(&'static str, &List<Container<'a>>); 3] {
         [
             ("containers", &self.containers),
-            ("initContainers", &self.init_containers),
             ("ephemeralContainers", &self.ephemeral_containers),
+            ("initContainers", &self.init_containers),
         ]
     }
 
@@ -331,7 +355,7 @@ pub struct Capabilities<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub struct Container<'a> {
-    pub name: Text<'a>,
+    pub name: Name<'a>,
     pub env: List<EnvVar<'a>>,
     pub env_from: List<EnvFromSource<'a>>,
     pub volume_mounts: List<VolumeMount<'a>>,
@@ -375,7 +399,7 @@ pub struct SecretEnvSource<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub struct VolumeMount<'a> {
-    pub name: Text<'a>,
+    pub name: Name<'a>,
     pub mount_path: Text<'a>,
     pub sub_path: Text<'a>,
     pub sub_path_expr: Text<'a>,
@@ -385,7 +409,7 @@ pub struct VolumeMount<'a> {
 /// A volume and its source.
 #[derive(Debug, Default)]
 pub struct Volume<'a> {
-    pub name: Text<'a>,
+    pub name: Name<'a>,
     pub projected: Boxed<ProjectedVolumeSource<'a>>,
     pub secret: Boxed<SecretVolumeSource<'a>>,
     pub config_map: Boxed<ConfigMapVolumeSource<'a>>,

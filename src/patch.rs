@@ -116,7 +116,7 @@ impl<'de> Visitor<'de> for Along<'de> {
                 return Err(Error::custom("it is no list"));
             };
             let value = along.deserialize(().into_deserializer())?;
-            fields.extend(value.map(|value| (Borrowed(name.into()), value)));
+            fields.extend(value.map(|value| (Borrowed((*name).into()), value)));
         }
         Ok(Some(Patched::Object(fields)))
     }

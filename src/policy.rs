@@ -79,7 +79,7 @@ fn judge(
         Response::accept()
     } else {
         let audited_mode = request
-            .is_audit(subject.metadata())
+            .is_audit(&subject.metadata().uid)
             .then_some(settings.mode);
         if audited_mode.is_some() {
             // The scanner would report what is mutated, or warned of, as compliant.

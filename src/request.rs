@@ -251,27 +251,24 @@ impl<'a> AdmissionRequest<'a> {
     /// (`internal/audit-scanner/scanner` in kubewarden/kubewarden-controller): as a CREATE with the
     /// object's own uid as the request's, and without a user. A client always is a user, and can't
     /// know the uid that the API server will give to its request.
-    pub fn is_audit(&self, metadata: &ObjectMeta) -> bool {
+    pub fn is_audit(&self, object_uid: &str) -> bool {
         let has_user = !self.user_info.username.is_empty() || !self.user_info.groups.is_empty();
         &*self.operation == "CREATE"
             && !has_user
             && !self.uid.is_empty()
-            && metadata.uid == self.uid
+            && object_uid == &*self.uid
     }
 
     /// The same, of an object that can't be decoded as one of its kind.
     pub fn is_audit_of_undecodable(&self) -> bool {
-        let object = self.object.map(|object| decode_object(object.get()));
-        let object: Option<Result<AnyObject, _>> = object;
-        matches!(object, Some(Ok(object)) if self.is_audit(&object.metadata))
+        let object = self
+            .object
+            .and_then(|object| from_str::<Value>(object.get()).ok());
+        let uid = object
+            .as_ref()
+            .and_then(|object| object.pointer("/metadata/uid")?.as_str());
+        uid.is_some_and(|uid| self.is_audit(uid))
     }
-}
-
-/// Any object, of which nothing but the metadata can be decoded.
-#[derive(Debug, Default, Deserialize)]
-#[serde(bound(deserialize = "'de: 'a"))]
-struct AnyObject<'a> {
-    metadata: Nested<ObjectMeta<'a>>,
 }
 
 /// The message for a field without which nothing can be judged.

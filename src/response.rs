@@ -1,6 +1,9 @@
 //! The mode and the violations become the answer to policy-server, and a line in its log.
 
-use crate::message::{fit_warning, join_violations, limit_warnings, shorten_line, shorten_value};
+use crate::message::{
+    MOST_VIOLATIONS, MOST_WARNINGS, fit_warning, join_violations, limit_warnings, shorten_line,
+    shorten_value,
+};
 use crate::patch::Patch;
 use crate::request::AdmissionRequest;
 use crate::rules::{Remedy, Violation};
@@ -79,22 +82,16 @@ impl Response {
         let accepted = !violations.iter().any(is_rejected);
         let mut report = Report::default();
         for (rule, violation) in violations {
-            report.add(rule, violation, answering);
+            report.add(rule, violation, answering, accepted);
         }
-        if !accepted && answering.mode == Mode::Mutate {
-            // Nothing is mutated, so that there is nothing to warn about but what may break anyway.
-            report.warnings_of_changes.clear();
-            report.patches.clear();
-        }
-        let mut warnings = report.warnings_of_changes;
-        warnings.extend(report.warnings);
+        let warnings = limit_warnings(&report.warnings.first, report.warnings.number);
         let mut response = Self {
             accepted,
-            warnings: limit_warnings(&warnings),
+            warnings,
             ..Self::default()
         };
-        if !report.lines.is_empty() {
-            let violations = join_violations(&report.lines);
+        if report.lines.number > 0 {
+            let violations = join_violations(&report.lines.first, report.lines.number);
             response.message = (!accepted).then(|| violations.clone());
             let rules = report.rules.into_iter().collect::<Vec<_>>().join(",");
             response.annotate(rules, violations);
@@ -118,7 +115,7 @@ impl Response {
         info!(
             logger, "{}", message;
             "kind" => shorten_value(&request.kind.kind),
-            "operation" => shorten_value(&request.operation),
+            "operation" => &*request.operation,
             "namespace" => shorten_value(&request.namespace),
             "name" => shorten_value(&request.name),
             "violations" => &**violations,
@@ -136,48 +133,87 @@ impl Answering {
     }
 }
 
+/// Texts of which only the first are written, and how many there are.
+#[derive(Default)]
+struct First {
+    first: Vec<String>,
+    number: usize,
+}
+
+impl First {
+    fn add(&mut self, most: usize, write: impl FnOnce() -> String) {
+        self.number += 1;
+        if self.number <= most {
+            self.first.push(write());
+        }
+    }
+}
+
 /// What is said and done about all violations.
 #[derive(Default)]
 struct Report {
     rules: BTreeSet<&'static str>,
-    lines: Vec<String>,
-    warnings: Vec<String>,
-    /// What mode `mutate` says of that which it changes or leaves.
-    warnings_of_changes: Vec<String>,
+    lines: First,
+    warnings: First,
     patches: Vec<Patch>,
 }
 
 impl Report {
-    fn add(&mut self, rule: &'static str, violation: Violation, answering: Answering) {
-        let mut line = violation.to_string();
-        if let Some(mode) = answering.audited_mode {
-            line.push_str(&foretell(&violation.remedy, mode));
+    fn add(
+        &mut self,
+        rule: &'static str,
+        violation: Violation,
+        answering: Answering,
+        accepted: bool,
+    ) {
+        if matches!(violation.remedy, Remedy::Notice { .. }) {
+            self.warn(violation.remedy);
+            return;
+        }
+        let write_line = || {
+            let outcome = answering
+                .audited_mode
+                .map(|mode| foretell(&violation.remedy, mode));
+            format!("{violation}{}", outcome.unwrap_or_default())
+        };
+        if answering.mode == Mode::Warn {
+            self.warnings.add(MOST_WARNINGS, write_line);
         }
         let mutates = answering.mode == Mode::Mutate;
-        let reported_as = match violation.remedy {
-            Remedy::Undecided { why } => why,
-            _ => rule,
+        let is_fixable = matches!(violation.remedy, Remedy::Patch { .. });
+        // A template is never mutated: this is fixed in each of its Pods.
+        if !(mutates && is_fixable && answering.is_template) {
+            self.lines.add(MOST_VIOLATIONS, write_line);
+            self.rules.insert(match violation.remedy {
+                Remedy::Undecided { why } => why,
+                _ => rule,
+            });
+        }
+        // Where something is rejected, nothing is mutated.
+        if mutates && accepted {
+            self.change(violation.remedy, answering.is_template);
+        }
+    }
+
+    fn change(&mut self, mut remedy: Remedy, is_template: bool) {
+        if let Remedy::Patch { patches, .. } = &mut remedy
+            && !is_template
+        {
+            self.patches.append(patches);
+        }
+        self.warn(remedy);
+    }
+
+    fn warn(&mut self, remedy: Remedy) {
+        let (Remedy::Patch { warnings, .. }
+        | Remedy::Leave { warnings, .. }
+        | Remedy::Notice { warnings }) = remedy
+        else {
+            return;
         };
-        match violation.remedy {
-            Remedy::Notice { warnings } => {
-                self.warnings.extend(warnings);
-                return;
-            }
-            Remedy::Patch { patches, warnings } if mutates => {
-                self.warnings_of_changes.extend(warnings);
-                if answering.is_template {
-                    return;
-                }
-                self.patches.extend(patches);
-            }
-            Remedy::Leave { warnings, .. } if mutates => self.warnings_of_changes.extend(warnings),
-            _ => {}
+        for warning in warnings {
+            self.warnings.add(MOST_WARNINGS, || warning.to_string());
         }
-        if answering.mode == Mode::Warn {
-            self.warnings.push(line.clone());
-        }
-        self.lines.push(line);
-        self.rules.insert(reported_as);
     }
 }
 

@@ -39,7 +39,7 @@ fn name_audiences(token: &RequestedToken) -> String {
     if token.audiences.is_empty() {
         return "the API server's own".to_owned();
     }
-    list_first(token.audiences.iter().copied(), quote)
+    list_first(&token.audiences, quote)
 }
 
 fn name_bound_object(object: &BoundObjectReference) -> String {

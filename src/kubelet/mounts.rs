@@ -132,6 +132,16 @@ impl<'r> Mounts<'r> {
         Self { by_volume }
     }
 
+    /// The volumes of which some mount shows a part only.
+    pub fn volumes_shown_in_part(&self) -> impl Iterator<Item = &'r str> {
+        let is_part = |mounts: &Vec<Mount>| mounts.iter().any(Mount::is_part);
+        let volumes = self
+            .by_volume
+            .iter()
+            .filter(move |(_, mounts)| is_part(mounts));
+        volumes.map(|(volume, _)| *volume)
+    }
+
     /// The mounts of a volume.
     pub fn of(&self, volume: &str) -> &[Mount<'r>] {
         self.by_volume.get(volume).map_or(&[], Vec::as_slice)

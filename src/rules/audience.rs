@@ -11,7 +11,7 @@
 
 use crate::message::quote;
 use crate::review::{RequestedToken, Review, TokenSource};
-use crate::rules::{Context, Remedy, Rule, Violation};
+use crate::rules::{Context, Message, Remedy, Rule, Violation};
 use crate::settings::Settings;
 
 pub const RULE: Rule = Rule {
@@ -19,7 +19,7 @@ pub const RULE: Rule = Rule {
     check,
 };
 
-fn check(review: &Review, context: &Context) -> Vec<Violation> {
+fn check<'r>(review: &'r Review, context: &'r Context) -> Vec<Violation<'r>> {
     let tokens = review.tokens.iter();
     tokens
         .filter_map(|token| check_token(token, context.settings))
@@ -27,18 +27,25 @@ fn check(review: &Review, context: &Context) -> Vec<Violation> {
 }
 
 /// One violation for all audiences of a token, at the first that isn't allowed.
-fn check_token(token: &RequestedToken, settings: &Settings) -> Option<Violation> {
+fn check_token<'r>(token: &'r RequestedToken, settings: &'r Settings) -> Option<Violation<'r>> {
     let audiences = token.audiences.iter().enumerate();
     let mut refused = audiences.filter(|(_, audience)| !settings.allows_audience(audience));
     let (i, audience) = refused.next()?;
+    let more = refused.count();
     let path = match token.source {
         TokenSource::TokenRequest => token.path.element("audiences", i),
         _ => token.path.child("audience"),
     };
+    let message = Message::lazy(move || describe(audience, more, settings));
+    Some(Violation::new(path, message, Remedy::Reject))
+}
+
+fn describe(audience: &str, more: usize, settings: &Settings) -> String {
     let allowed = settings.allowed_audiences.iter().flatten();
     let allowed = allowed.map(|pattern| quote(pattern.as_str()));
     let own = std::iter::once("the API server's own".to_owned());
-    let more = match refused.count() {
+    let supported = own.chain(allowed).collect::<Vec<_>>().join(", ");
+    let more = match more {
         0 => String::new(),
         more => format!("; {more} more of its audiences are not supported"),
     };
@@ -48,16 +55,10 @@ fn check_token(token: &RequestedToken, settings: &Settings) -> Option<Violation>
     } else {
         ""
     };
-    let message = format!(
-        "Unsupported value: {}: supported values: {}{more}{hint}",
-        quote(audience),
-        list_allowed(own.chain(allowed))
-    );
-    Some(Violation::new(path, message, Remedy::Reject))
-}
-
-fn list_allowed(allowed: impl Iterator<Item = String>) -> String {
-    allowed.collect::<Vec<_>>().join(", ")
+    format!(
+        "Unsupported value: {}: supported values: {supported}{more}{hint}",
+        quote(audience)
+    )
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub const RULE: Rule = Rule {
     check,
 };
 
-fn check(review: &Review, context: &Context) -> Vec<Violation> {
+fn check<'r>(review: &'r Review, context: &'r Context) -> Vec<Violation<'r>> {
     let settings = &context.settings.automount;
     let Some(pod) = &review.pod else {
         return Vec::new();
@@ -53,7 +53,7 @@ fn is_injected_volume(volume: &Volume) -> bool {
         && tokens.any(|token| token.audience.is_empty() && &*token.path == "token")
 }
 
-fn report(pod: &PodReview, account: &str, rule: AutomountRule) -> Violation {
+fn report(pod: &PodReview, account: &str, rule: AutomountRule) -> Violation<'static> {
     let path = pod.path.child("automountServiceAccountToken");
     let remedies = "set it to false, or to true if the Pod needs the token; or set it in the account, \
                     or give the Pod an account of its own";
@@ -72,7 +72,7 @@ fn report(pod: &PodReview, account: &str, rule: AutomountRule) -> Violation {
     Violation::new(path, message, Remedy::Reject)
 }
 
-fn warn_template(pod: &PodReview, account: &str) -> Violation {
+fn warn_template(pod: &PodReview, account: &str) -> Violation<'static> {
     let path = pod.path.child("automountServiceAccountToken");
     let message = format!(
         "set it: unless service account {} says no, a token that nobody asked for is mounted in its \

@@ -11,6 +11,7 @@ use crate::missing_fs_group::{self, MissingFsGroup, TokenVolume};
 use crate::objects::DEFAULT_MODE;
 use crate::review::{PodReview, Review, SecretReference};
 use crate::settings::{Mode, Obstacle, Settings};
+use std::borrow::Cow;
 
 /// The settings for the request's namespace, the legacy tokens, and what a mutation does about a
 /// missing fsGroup.
@@ -32,12 +33,12 @@ pub enum Judgement<'c> {
     Unknown(LookUpError),
     /// It stays; why, if the owner's volume could have been replaced.
     Kept {
-        owner: String,
+        owner: Cow<'c, str>,
         why: Option<String>,
     },
     /// A mutation replaces the volume. Some containers may lose the token by it.
     Converted {
-        owner: String,
+        owner: Cow<'c, str>,
         conversion: Conversion<'c>,
         losing: Option<String>,
     },
@@ -50,6 +51,7 @@ impl<'c> Context<'c> {
             .into_iter()
             .map(|finding| JudgedReference::new(finding, review, settings))
             .collect();
+        limit_conversions(&mut legacy_tokens);
         let mut missing_fs_group = None;
         let mut token_volume = None;
         if let Some(pod) = &review.pod {
@@ -115,6 +117,28 @@ impl<'c> JudgedReference<'c> {
         match &self.judgement {
             Judgement::Converted { conversion, .. } => Some(conversion),
             _ => None,
+        }
+    }
+}
+
+/// The most volumes that are converted in one Pod: an account has one token Secret, or two.
+const MOST_CONVERSIONS: usize = 20;
+
+/// Refuses to convert more volumes than anybody has.
+fn limit_conversions(legacy_tokens: &mut [JudgedReference]) {
+    let mut conversions = 0;
+    for judged in legacy_tokens {
+        let Judgement::Converted { owner, .. } = &mut judged.judgement else {
+            continue;
+        };
+        conversions += 1;
+        if conversions > MOST_CONVERSIONS {
+            let owner = std::mem::take(owner);
+            let why = format!("at most {MOST_CONVERSIONS} volumes of a Pod are");
+            judged.judgement = Judgement::Kept {
+                owner,
+                why: Some(why),
+            };
         }
     }
 }

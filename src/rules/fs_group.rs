@@ -31,7 +31,7 @@ pub const RULE: Rule = Rule {
     check,
 };
 
-fn check(review: &Review, context: &Context) -> Vec<Violation> {
+fn check<'r>(review: &'r Review, context: &'r Context) -> Vec<Violation<'r>> {
     if let Some(ephemeral) = &review.ephemeral {
         return Vec::from_iter(check_ephemeral(ephemeral));
     }
@@ -61,7 +61,7 @@ fn check_group(
     pod: &PodReview,
     volume: Option<&str>,
     settings: &FsGroup,
-) -> Option<Violation> {
+) -> Option<Violation<'static>> {
     let group = pod.spec.security_context.fs_group?;
     let has_token = volume.is_some() || pod.injects_token;
     if !has_token
@@ -82,7 +82,7 @@ fn report_missing(
     volume: Option<&str>,
     missing: &MissingFsGroup,
     is_template: bool,
-) -> Violation {
+) -> Violation<'static> {
     let (group, reason, remedy) = match missing {
         MissingFsGroup::Reject { group, breakage } => {
             let reason = format!("; it is not set for you, since {}", breakage.what);
@@ -104,7 +104,7 @@ fn report_missing(
     Violation::new(path, message, remedy)
 }
 
-fn leave(path: &FieldPath, breakages: &[Breakage], is_template: bool) -> Remedy {
+fn leave(path: &FieldPath, breakages: &[Breakage], is_template: bool) -> Remedy<'static> {
     let left = if is_template {
         "will be left out of its Pods"
     } else {
@@ -121,7 +121,10 @@ fn leave(path: &FieldPath, breakages: &[Breakage], is_template: bool) -> Remedy 
             .iter()
             .map(|breakage| breakage.what.clone())
             .collect(),
-        warnings: breakages.iter().map(warn).collect(),
+        warnings: breakages
+            .iter()
+            .map(|breakage| warn(breakage).into())
+            .collect(),
     }
 }
 
@@ -131,7 +134,7 @@ fn set_group(
     on_root_mismatch: bool,
     breakages: &[Breakage],
     is_template: bool,
-) -> Remedy {
+) -> Remedy<'static> {
     let set = if is_template {
         "will be set in its Pods"
     } else {
@@ -150,7 +153,10 @@ fn set_group(
     }
     Remedy::Patch {
         patches,
-        warnings: breakages.iter().map(warn).collect(),
+        warnings: breakages
+            .iter()
+            .map(|breakage| warn(breakage).into())
+            .collect(),
     }
 }
 
@@ -170,7 +176,7 @@ fn require_group(volume: Option<&str>, group: Option<i64>) -> String {
 
 /// The kubelet gives the token of a Pod without fsGroup to the user of all containers. A new one of
 /// another user ends that at the next renewal, for the running containers as well.
-fn check_ephemeral(ephemeral: &EphemeralReview) -> Option<Violation> {
+fn check_ephemeral(ephemeral: &EphemeralReview) -> Option<Violation<'static>> {
     let pod = ephemeral.pod;
     let user = common_user(pod)?;
     if pod.security_context.fs_group.is_some() || is_windows(pod) {
@@ -486,7 +492,6 @@ mod tests {
     fn the_claims_of_a_stateful_set() {
         let mounts = json!([{ "name": "data", "mountPath": "/d" }]);
         let claim = |name: &str, mode: &str| json!([{ "metadata": { "name": name }, "spec": { "volumeMode": mode } }]);
-        let disk = json!({ "persistentVolumeClaim": { "claimName": "c" } });
         for (name, source, claims, expected) in [
             ("a claim", json!({}), claim("data", "Filesystem"), "leave"),
             (
@@ -498,12 +503,6 @@ mod tests {
             (
                 "a raw block device",
                 json!({}),
-                claim("data", "Block"),
-                "65534",
-            ),
-            (
-                "a raw block device in place of a disk",
-                disk,
                 claim("data", "Block"),
                 "65534",
             ),

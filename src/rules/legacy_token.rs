@@ -18,59 +18,64 @@ use crate::conversion::Conversion;
 use crate::message::{name_owner, quote, quote_in_warning};
 use crate::patch::new_value;
 use crate::review::{Review, SecretReference};
-use crate::rules::{Context, JudgedReference, Judgement, Remedy, Rule, Violation};
+use crate::rules::{Context, JudgedReference, Judgement, Message, Remedy, Rule, Violation};
 
 pub const RULE: Rule = Rule {
     name: "legacy-token",
     check,
 };
 
-fn check(review: &Review, context: &Context) -> Vec<Violation> {
+fn check<'r>(review: &'r Review, context: &'r Context) -> Vec<Violation<'r>> {
     let judged = context.legacy_tokens.iter();
     judged.map(|judged| report(judged, review)).collect()
 }
 
-fn report(judged: &JudgedReference, review: &Review) -> Violation {
+fn report<'r>(judged: &'r JudgedReference, review: &'r Review) -> Violation<'r> {
     let reference = judged.reference;
+    let path = reference.path.clone();
     match &judged.judgement {
-        Judgement::Unknown(error) => report_unknown(reference, error),
+        Judgement::Unknown(error) => {
+            let why = match error {
+                LookUpError::Failed(_) => "lookup",
+                LookUpError::TooMany { .. } => "not-judged",
+            };
+            let message = Message::lazy(|| describe_unknown(reference, error));
+            Violation::new(path, message, Remedy::Undecided { why })
+        }
         Judgement::Kept { owner, why } => {
-            let why = why
-                .as_ref()
-                .map(|why| format!("; it isn't converted: {why}"));
-            let message = describe(reference, owner, review) + &why.unwrap_or_default();
-            Violation::new(reference.path.clone(), message, Remedy::Reject)
+            let message = Message::lazy(move || {
+                let why = why
+                    .as_ref()
+                    .map(|why| format!("; it isn't converted: {why}"));
+                describe(reference, owner, review) + &why.unwrap_or_default()
+            });
+            Violation::new(path, message, Remedy::Reject)
         }
         Judgement::Converted {
             owner,
             conversion,
             losing,
         } => {
-            let message = describe(reference, owner, review);
+            let message = Message::lazy(move || describe(reference, owner, review));
             let remedy = convert(reference, conversion, losing.as_deref(), review);
-            Violation::new(reference.path.clone(), message, remedy)
+            Violation::new(path, message, remedy)
         }
     }
 }
 
-fn report_unknown(reference: &SecretReference, error: &LookUpError) -> Violation {
+fn describe_unknown(reference: &SecretReference, error: &LookUpError) -> String {
     let name = quote(reference.name);
-    let (message, why) = match error {
-        LookUpError::Failed(error) => (
+    match error {
+        LookUpError::Failed(error) => {
             format!(
                 "Forbidden: Secret {name} can't be looked up: {}",
                 quote(error)
-            ),
-            "lookup",
-        ),
-        LookUpError::TooMany { most } => {
-            let message = format!(
-                "Too many: Secret {name} is not looked up: must refer to at most {most} Secrets"
-            );
-            (message, "not-judged")
+            )
         }
-    };
-    Violation::new(reference.path.clone(), message, Remedy::Undecided { why })
+        LookUpError::TooMany { most } => format!(
+            "Too many: Secret {name} is not looked up: must refer to at most {most} Secrets"
+        ),
+    }
 }
 
 fn describe(reference: &SecretReference, owner: &str, review: &Review) -> String {
@@ -88,30 +93,36 @@ fn describe(reference: &SecretReference, owner: &str, review: &Review) -> String
     )
 }
 
-fn convert(
+fn convert<'r>(
     reference: &SecretReference,
     conversion: &Conversion,
     losing: Option<&str>,
     review: &Review,
-) -> Remedy {
+) -> Remedy<'r> {
     let path = &reference.path;
     let is_template = review.pod.as_ref().is_some_and(|pod| pod.is_template);
     let mut warnings = Vec::new();
     if let Some(token) = conversion.token {
-        warnings.push(format!(
+        let warning = format!(
             "{path}: read the token again when it changes: in place of Secret {} there {} a token of {} \
              seconds that the kubelet renews",
             quote_in_warning(reference.name),
-            if is_template { "will be in its Pods" } else { "is" },
+            if is_template {
+                "will be in its Pods"
+            } else {
+                "is"
+            },
             token.lifetime
-        ));
+        );
+        warnings.push(warning.into());
     }
-    warnings.extend(losing.map(|containers| {
-        format!(
+    if let Some(containers) = losing {
+        let warning = format!(
             "{path}: set runAsNonRoot, or the right runAsUser: if a process in container {containers} \
              starts as root and becomes another user, it can't read the token any more"
-        )
-    }));
+        );
+        warnings.push(warning.into());
+    }
     let source = path.parent();
     let replacement = (
         source.parent().child("projected"),
@@ -493,7 +504,7 @@ mod tests {
                 "another name",
                 json!({ "secretName": "opaque" }),
                 &plain,
-                "its name doesn't say whose token it is",
+                "nothing says whose",
             ),
             (
                 "optional",

@@ -32,7 +32,7 @@ pub const RULE: Rule = Rule {
 const WAY_OUT: &str = "apply the Secret instead of replacing it, or let the operator exempt the \
                        service account";
 
-fn check(review: &Review, context: &Context) -> Vec<Violation> {
+fn check<'r>(review: &'r Review, context: &'r Context) -> Vec<Violation<'r>> {
     let Subject::Secret { new, old } = review.subject else {
         return Vec::new();
     };
@@ -46,7 +46,7 @@ fn check(review: &Review, context: &Context) -> Vec<Violation> {
     }
 }
 
-fn forbid_type(account: &str) -> Violation {
+fn forbid_type(account: &str) -> Violation<'static> {
     let message = format!(
         "Forbidden: use a projected volume with a serviceAccountToken, or the token API (kubectl create \
          token): a Secret of type {TOKEN_SECRET} holds a token{} that never expires",
@@ -56,7 +56,7 @@ fn forbid_type(account: &str) -> Violation {
 }
 
 /// The updates with which Kubernetes mints a token, or takes one again that it had refused.
-fn check_update(new: &Secret, old: &Secret) -> Vec<Violation> {
+fn check_update(new: &Secret, old: &Secret) -> Vec<Violation<'static>> {
     let checks = [
         check_account(new, old),
         check_uid(new, old),
@@ -66,7 +66,7 @@ fn check_update(new: &Secret, old: &Secret) -> Vec<Violation> {
     checks.into_iter().chain([label]).flatten().collect()
 }
 
-fn check_account(new: &Secret, old: &Secret) -> Option<Violation> {
+fn check_account(new: &Secret, old: &Secret) -> Option<Violation<'static>> {
     let name_before = old.service_account();
     let name = new.service_account();
     if name == name_before {
@@ -85,7 +85,7 @@ fn check_account(new: &Secret, old: &Secret) -> Option<Violation> {
 }
 
 /// The tokens controller sets the first uid.
-fn check_uid(new: &Secret, old: &Secret) -> Option<Violation> {
+fn check_uid(new: &Secret, old: &Secret) -> Option<Violation<'static>> {
     let uid_before = old
         .metadata
         .annotation(SERVICE_ACCOUNT_UID)
@@ -109,7 +109,7 @@ fn check_uid(new: &Secret, old: &Secret) -> Option<Violation> {
 }
 
 /// The tokens controller fills in the first token.
-fn check_token(new: &Secret, old: &Secret) -> Option<Violation> {
+fn check_token(new: &Secret, old: &Secret) -> Option<Violation<'static>> {
     if !old.has_token() || new.written_token() == old.written_token() {
         return None;
     }
@@ -122,7 +122,7 @@ fn check_token(new: &Secret, old: &Secret) -> Option<Violation> {
 }
 
 /// Kubernetes' cleaner sets the label.
-fn check_label(new: &Secret, old: &Secret) -> Option<Violation> {
+fn check_label(new: &Secret, old: &Secret) -> Option<Violation<'static>> {
     let is_invalid = |secret: &Secret| {
         secret
             .metadata
@@ -141,7 +141,11 @@ fn check_label(new: &Secret, old: &Secret) -> Option<Violation> {
 }
 
 /// A Secret of another type in which the API server would find a legacy token again.
-fn check_revival(new: &Secret, old: Option<&Secret>, review: &Review) -> Option<Violation> {
+fn check_revival(
+    new: &Secret,
+    old: Option<&Secret>,
+    review: &Review,
+) -> Option<Violation<'static>> {
     if old.is_some_and(|old| old.written_token() == new.written_token()) {
         return None;
     }

@@ -31,75 +31,118 @@ pub const RULES: &[Rule] = &[
 ];
 
 /// All violations, sorted by path, each with its rule's name.
-pub fn check(review: &Review, context: &Context) -> Vec<(&'static str, Violation)> {
-    let mut by_path: BTreeMap<_, Vec<_>> = BTreeMap::new();
+pub fn check<'r>(review: &'r Review, context: &'r Context) -> Vec<(&'static str, Violation<'r>)> {
+    let mut violations = Vec::new();
     for rule in RULES {
         let found = (rule.check)(review, context).into_iter();
-        for violation in found.filter_map(|it| it.without_presumption(context.settings.mode)) {
-            by_path
-                .entry(violation.path.clone())
-                .or_default()
-                .push((rule.name, violation));
-        }
+        let found =
+            found.filter_map(|violation| violation.without_presumption(context.settings.mode));
+        violations.extend(found.map(|violation| (rule.name, violation)));
     }
-    by_path.into_values().flatten().collect()
+    if violations.is_sorted_by(|(_, a), (_, b)| a.path <= b.path) {
+        return violations;
+    }
+    let mut by_path = BTreeMap::new();
+    for (rule, mut violation) in violations {
+        // What is about one field keeps the order of the rules.
+        let place = (std::mem::take(&mut violation.path), by_path.len());
+        by_path.insert(place, (rule, violation));
+    }
+    let sorted = by_path.into_iter();
+    sorted
+        .map(|((path, _), (rule, violation))| (rule, Violation { path, ..violation }))
+        .collect()
 }
 
 /// A rule of the registry. Its name goes into the audit annotation `rules`.
 #[derive(Debug, Clone, Copy)]
 pub struct Rule {
     pub name: &'static str,
-    pub check: fn(&Review, &Context) -> Vec<Violation>,
+    pub check: for<'r> fn(&'r Review<'r>, &'r Context<'r>) -> Vec<Violation<'r>>,
 }
 
-#[derive(Debug)]
-pub struct Violation {
+/// What is said about a violation. An author can make tens of thousands of them, of which an answer
+/// shows a few: what one of many is about is written when it is shown.
+pub enum Message<'r> {
+    Written(String),
+    Lazy(Box<dyn Fn() -> String + 'r>),
+}
+
+impl<'r> Message<'r> {
+    pub fn lazy(write: impl Fn() -> String + 'r) -> Self {
+        Self::Lazy(Box::new(write))
+    }
+}
+
+impl From<String> for Message<'_> {
+    fn from(text: String) -> Self {
+        Self::Written(text)
+    }
+}
+
+impl fmt::Display for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Written(text) => f.write_str(text),
+            Self::Lazy(write) => f.write_str(&write()),
+        }
+    }
+}
+
+pub struct Violation<'r> {
     /// The field, as the client wrote the object.
     pub path: FieldPath,
     /// The value, the maximum and the way out, in one of the forms of apimachinery's `field.Error`.
-    pub message: String,
-    pub remedy: Remedy,
+    pub message: Message<'r>,
+    pub remedy: Remedy<'r>,
     /// True for what follows only from the volume that the API server will inject into the Pods of a
     /// template: it doesn't show the volume, and the service account may switch it off.
     pub is_presumed: bool,
 }
 
 /// What mode `mutate` does about a violation, and what the client is told.
-#[derive(Debug)]
-pub enum Remedy {
+pub enum Remedy<'r> {
     /// Only the author can fix it: the request is rejected.
     Reject,
     /// The patches fix it. The warnings say what is changed of the author's own, and what may break
     /// later.
     Patch {
         patches: Vec<Patch>,
-        warnings: Vec<String>,
+        warnings: Vec<Message<'r>>,
     },
     /// It could be fixed, but that may break the Pod: it is left as it is, for these reasons.
     Leave {
         reasons: Vec<String>,
-        warnings: Vec<String>,
+        warnings: Vec<Message<'r>>,
     },
     /// It could not be evaluated. The annotation `rules` says why.
     Undecided { why: &'static str },
     /// Nothing is violated, but something may break later: the warnings are given in every mode.
-    Notice { warnings: Vec<String> },
+    Notice { warnings: Vec<Message<'r>> },
 }
 
-impl Violation {
-    pub fn new(path: FieldPath, message: String, remedy: Remedy) -> Self {
+impl<'r> Violation<'r> {
+    pub fn new(path: FieldPath, message: impl Into<Message<'r>>, remedy: Remedy<'r>) -> Self {
         Self {
             path,
-            message,
+            message: message.into(),
             remedy,
             is_presumed: false,
         }
     }
 
     /// A warning that isn't about a violation.
-    pub fn notice(path: FieldPath, message: String) -> Self {
-        let warnings = vec![format!("{path}: {message}")];
-        Self::new(path, message, Remedy::Notice { warnings })
+    pub fn notice(path: FieldPath, message: impl Into<Message<'r>>) -> Self {
+        let message = message.into();
+        let about = path.clone();
+        let warning = Message::lazy(move || format!("{about}: {message}"));
+        Self::new(
+            path,
+            String::new(),
+            Remedy::Notice {
+                warnings: vec![warning],
+            },
+        )
     }
 
     /// What is presumed of a template's Pods becomes a notice, if there is something to tell. Nobody
@@ -116,16 +159,19 @@ impl Violation {
             Remedy::Patch { warnings, .. } | Remedy::Leave { warnings, .. } if is_fixed_in_pods => {
                 warnings
             }
-            _ => vec![line],
+            _ => vec![line.into()],
         };
-        let remedy = Remedy::Notice {
-            warnings: warnings.clone(),
-        };
-        (!warnings.is_empty()).then_some(Self { remedy, ..self })
+        if warnings.is_empty() {
+            return None;
+        }
+        Some(Self {
+            remedy: Remedy::Notice { warnings },
+            ..self
+        })
     }
 }
 
-impl fmt::Display for Violation {
+impl fmt::Display for Violation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "{}: {}", self.path, self.message)
     }
@@ -222,7 +268,7 @@ pub(crate) mod tests {
     }
 
     impl Found {
-        fn new(violation: Violation) -> Self {
+        fn new(violation: Violation<'_>) -> Self {
             let none = Vec::new;
             let (remedy, patches, warnings) = match violation.remedy {
                 Remedy::Reject => ("reject", none(), Vec::new()),
@@ -239,8 +285,8 @@ pub(crate) mod tests {
                 path: violation.path.to_string(),
                 remedy,
                 patches: patches.collect(),
-                message: violation.message,
-                warnings,
+                message: violation.message.to_string(),
+                warnings: warnings.iter().map(ToString::to_string).collect(),
             }
         }
     }

@@ -18,7 +18,7 @@ use crate::lifetime::{
 use crate::message::{quote, quote_in_warning};
 use crate::patch::new_value;
 use crate::review::{RequestedToken, Review, TokenSource};
-use crate::rules::{Context, Remedy, Rule, Violation};
+use crate::rules::{Context, Message, Remedy, Rule, Violation};
 use crate::settings::Settings;
 
 pub const RULE: Rule = Rule {
@@ -26,7 +26,7 @@ pub const RULE: Rule = Rule {
     check,
 };
 
-fn check(review: &Review, context: &Context) -> Vec<Violation> {
+fn check<'r>(review: &'r Review, context: &'r Context) -> Vec<Violation<'r>> {
     let is_template = review.pod.as_ref().is_some_and(|pod| pod.is_template);
     let tokens = review.tokens.iter();
     tokens
@@ -34,54 +34,63 @@ fn check(review: &Review, context: &Context) -> Vec<Violation> {
         .collect()
 }
 
-fn check_token(
-    token: &RequestedToken,
+fn check_token<'r>(
+    token: &'r RequestedToken,
     is_template: bool,
-    settings: &Settings,
-) -> Option<Violation> {
+    settings: &'r Settings,
+) -> Option<Violation<'r>> {
     let (audience, maximum) = strictest_maximum(token, settings);
     if effective(token, settings) <= maximum {
         return None;
     }
-    let extension = describe_extension(token, settings);
     if token.source == TokenSource::Injected {
-        return Some(report_injected(token, maximum, &extension));
+        return Some(report_injected(token, maximum, settings));
     }
     let path = token.path.child("expirationSeconds");
-    let limit = describe_limit(audience, maximum, quote) + &extension;
-    let message = match token.expiration_seconds {
-        Some(seconds) => format!("Invalid value: {seconds}: must not exceed {limit}"),
-        None => format!(
-            "Required value: must not exceed {limit}, and is {DEFAULT_LIFETIME} seconds when absent"
-        ),
-    };
+    let message = Message::lazy(move || {
+        let limit = describe_limit(token, quote(audience), maximum, settings);
+        match token.expiration_seconds {
+            Some(seconds) => format!("Invalid value: {seconds}: must not exceed {limit}"),
+            None => format!(
+                "Required value: must not exceed {limit}, and is {DEFAULT_LIFETIME} seconds when absent"
+            ),
+        }
+    });
     if token.source == TokenSource::CSIDriver {
         return Some(Violation::new(path, message, Remedy::Reject));
     }
     let lifetime = to_set(token, maximum, settings);
-    let warning = || {
-        let limit = describe_limit(audience, maximum, quote_in_warning) + &extension;
+    let warning = Message::lazy(move || {
+        let limit = describe_limit(token, quote_in_warning(audience), maximum, settings);
         let lowered = if is_template {
             "will be lowered in its Pods"
         } else {
             "are lowered"
         };
-        let asked = asked(token);
-        format!("{path}: {asked} seconds {lowered} to {lifetime}; the maximum is {limit}")
-    };
+        format!(
+            "{}.expirationSeconds: {} seconds {lowered} to {lifetime}; the maximum is {limit}",
+            token.path,
+            asked(token)
+        )
+    });
     let remedy = Remedy::Patch {
-        warnings: Vec::from_iter(token.is_authored.then(warning)),
+        warnings: Vec::from_iter(token.is_authored.then_some(warning)),
         patches: vec![(path.clone(), new_value(lifetime))],
     };
     Some(Violation::new(path, message, remedy))
 }
 
 /// What the API server will inject into the Pods of a template. Each is mutated when it is created.
-fn report_injected(token: &RequestedToken, maximum: i64, extension: &str) -> Violation {
+fn report_injected(
+    token: &RequestedToken,
+    maximum: i64,
+    settings: &Settings,
+) -> Violation<'static> {
     let message = format!(
         "Required value: set it to false and mount a token of {maximum} seconds at most; the Pods get \
-         one of {} seconds injected{extension}",
-        asked(token)
+         one of {} seconds injected{}",
+        asked(token),
+        describe_extension(token, settings)
     );
     let remedy = Remedy::Patch {
         patches: Vec::new(),
@@ -94,11 +103,17 @@ fn report_injected(token: &RequestedToken, maximum: i64, extension: &str) -> Vio
     }
 }
 
-fn describe_limit(audience: &str, maximum: i64, quote: fn(&str) -> String) -> String {
-    if audience.is_empty() {
-        return format!("{maximum} seconds for the API server's audience");
+fn describe_limit(
+    token: &RequestedToken,
+    quoted_audience: String,
+    maximum: i64,
+    settings: &Settings,
+) -> String {
+    let extension = describe_extension(token, settings);
+    if token.audiences.is_empty() {
+        return format!("{maximum} seconds for the API server's audience{extension}");
     }
-    format!("{maximum} seconds for audience {}", quote(audience))
+    format!("{maximum} seconds for audience {quoted_audience}{extension}")
 }
 
 /// What the API server makes of the lifetime, if it extends that; and how an operator can tell it

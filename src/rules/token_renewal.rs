@@ -13,7 +13,7 @@ use crate::kubelet::mounts::{Mount, mounts_never_updated};
 use crate::lifetime;
 use crate::message::quote_in_warning;
 use crate::review::{PodReview, Review, TokenSource};
-use crate::rules::{Context, Rule, Violation};
+use crate::rules::{Context, Message, Rule, Violation};
 use std::collections::BTreeMap;
 
 pub const RULE: Rule = Rule {
@@ -21,7 +21,7 @@ pub const RULE: Rule = Rule {
     check,
 };
 
-fn check(review: &Review, context: &Context) -> Vec<Violation> {
+fn check<'r>(review: &'r Review, context: &'r Context) -> Vec<Violation<'r>> {
     let Some(pod) = &review.pod else {
         return Vec::new();
     };
@@ -30,18 +30,25 @@ fn check(review: &Review, context: &Context) -> Vec<Violation> {
     notices
 }
 
-fn check_mounts(pod: &PodReview) -> Vec<Violation> {
+fn check_mounts<'r>(pod: &'r PodReview) -> Vec<Violation<'r>> {
     // By volume, since each mount shows all tokens of its volume.
     let mut token_files: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    token_files.extend(
+        pod.mounts
+            .volumes_shown_in_part()
+            .map(|volume| (volume, Vec::new())),
+    );
+    if token_files.is_empty() {
+        return Vec::new();
+    }
     for volume in pod.spec.volumes.iter() {
+        let Some(files) = token_files.get_mut(&*volume.name) else {
+            continue;
+        };
         let projected = volume.projected.iter();
         let sources = projected.flat_map(|projected| projected.sources.iter());
-        for token in sources.filter_map(|source| source.service_account_token.as_ref()) {
-            token_files
-                .entry(&*volume.name)
-                .or_default()
-                .push(&*token.path);
-        }
+        let tokens = sources.filter_map(|source| source.service_account_token.as_ref());
+        files.extend(tokens.map(|token| &*token.path));
     }
     let mut notices = Vec::new();
     for (volume, files) in token_files {
@@ -52,21 +59,27 @@ fn check_mounts(pod: &PodReview) -> Vec<Violation> {
     notices
 }
 
-fn warn_of_part(mount: &Mount, pod: &PodReview) -> Violation {
+fn warn_of_part<'r>(mount: &'r Mount, pod: &'r PodReview) -> Violation<'r> {
     let field = if mount.written.sub_path.is_empty() {
         "subPathExpr"
     } else {
         "subPath"
     };
-    let message = format!(
-        "mount the whole volume: a file mounted with {field} never changes, so that the token of \
-         container {} isn't renewed and expires",
-        quote_in_warning(&mount.container.container.name)
-    );
+    let message = Message::lazy(move || {
+        format!(
+            "mount the whole volume: a file mounted with {field} never changes, so that the token of \
+             container {} isn't renewed and expires",
+            quote_in_warning(&mount.container.container.name)
+        )
+    });
     Violation::notice(mount.path(&pod.path).child(field), message)
 }
 
-fn check_grace_period(review: &Review, pod: &PodReview, context: &Context) -> Option<Violation> {
+fn check_grace_period(
+    review: &Review,
+    pod: &PodReview,
+    context: &Context,
+) -> Option<Violation<'static>> {
     let grace_period = pod.spec.termination_grace_period_seconds?;
     let tokens = review.tokens.iter().map(|token| {
         let volume = match token.source {
@@ -221,7 +234,7 @@ mod tests {
             ] {
                 let found: Vec<_> = found
                     .iter()
-                    .map(|it| (it.path.clone(), it.message.clone()))
+                    .map(|it| (it.path.clone(), it.warnings.join("; ")))
                     .collect();
                 match (&*found, expected) {
                     ([], None) => {}

@@ -291,7 +291,7 @@ impl<'c> Choices<'c> {
     }
 
     fn user(&mut self) -> Value {
-        self.one_of(&[0, 1000, 2000, -1]).into()
+        self.one_of(&[0, 1000, 2000]).into()
     }
 
     fn boolean(&mut self) -> Value {

@@ -4,6 +4,7 @@
 
 use crate::admission::AdmissionRequest;
 use crate::fuel::Counted;
+use crate::growth;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -37,6 +38,9 @@ pub struct Args {
     /// The folder of captured requests
     #[arg(long, default_value = "tests/data/requests")]
     requests: PathBuf,
+    /// The folder of examples, whose settings are tried as well
+    #[arg(long, default_value = "examples")]
+    examples: PathBuf,
 }
 
 /// The three modules.
@@ -100,6 +104,9 @@ pub fn bench(args: &Args) -> Result<()> {
     table.settings(&modules, pod)?;
     table.size(&modules);
     table.memory(&modules, pod)?;
+    table
+        .missed
+        .extend(growth::check(&modules.policy, &args.examples)?);
     ensure!(
         !args.check || table.missed.is_empty(),
         "missed: {}",
@@ -314,7 +321,7 @@ fn instructions(module: &Counted, payloads: &[String]) -> Result<u64> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "these are for people to read")]
-fn ratio<A: TryInto<u64>, B: TryInto<u64>>(a: A, b: B) -> f64 {
+pub(crate) fn ratio<A: TryInto<u64>, B: TryInto<u64>>(a: A, b: B) -> f64 {
     let number = |it: Option<u64>| it.unwrap_or(u64::MAX) as f64;
     number(a.try_into().ok()) / number(b.try_into().ok())
 }

@@ -23,6 +23,8 @@ pub struct Cost {
     pub memory: usize,
     /// The answer.
     pub answer: Vec<u8>,
+    /// The longest line that was logged, in bytes.
+    pub longest_log_line: usize,
 }
 
 /// One side of a waPC call.
@@ -32,6 +34,7 @@ struct Call {
     payload: Vec<u8>,
     answer: Vec<u8>,
     error: Vec<u8>,
+    longest_log_line: usize,
 }
 
 impl Counted {
@@ -71,12 +74,18 @@ impl Counted {
             .get_memory(&mut store, "memory")
             .context("no memory")?;
         let memory = memory.data_size(&store);
-        let Call { answer, error, .. } = store.into_data();
+        let Call {
+            answer,
+            error,
+            longest_log_line,
+            ..
+        } = store.into_data();
         if ok == 1 {
             Ok(Cost {
                 instructions,
                 memory,
                 answer,
+                longest_log_line,
             })
         } else {
             Err(anyhow!(
@@ -124,7 +133,19 @@ impl Counted {
         linker.func_wrap(
             wapc,
             "__host_call",
-            |_: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32| 1_u32,
+            |mut caller: Caller<Call>,
+             _: u32,
+             _: u32,
+             _: u32,
+             _: u32,
+             _: u32,
+             _: u32,
+             _: u32,
+             length: u32| {
+                let longest = &mut caller.data_mut().longest_log_line;
+                *longest = (*longest).max(length as usize);
+                1_u32
+            },
         )?;
         for name in ["__host_response", "__host_error"] {
             linker.func_wrap(wapc, name, |_: u32| ())?;

@@ -8,6 +8,7 @@ mod bench;
 mod check;
 mod explain;
 mod fuel;
+mod growth;
 mod host;
 mod replay;
 mod run;
