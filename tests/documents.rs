@@ -699,6 +699,22 @@ fn a_row_that_a_form_adds_is_accepted_once_its_required_fields_are_filled() {
     }
 }
 
+/// A new row must not enforce anything that nobody chose.
+#[test]
+fn a_new_override_sets_nothing_by_itself() {
+    let mut row = json!({ "namespaces": ["ci-*"] });
+    let plain = accepted("namespaces only", &with("overrides", &json!([row])));
+    let fields = questions()["overrides"]["sequence_questions"].clone();
+    for field in fields.as_array().unwrap() {
+        let variable = field["variable"].as_str().unwrap();
+        if variable != "namespaces" {
+            row[variable] = field["default"].clone();
+        }
+    }
+    let new = accepted("a new row", &with("overrides", &json!([row])));
+    assert_eq!(new, plain, "{row}");
+}
+
 #[test]
 fn an_empty_list_of_allowed_audiences_is_not_the_default() {
     assert_ne!(
