@@ -779,15 +779,41 @@ const TEXTS: [&str; 14] = [
 ];
 
 #[test]
-fn links_lead_to_files() {
+fn links_lead_to_files_and_headings() {
     for text in TEXTS {
-        let folder = root().join(text).parent().unwrap().to_owned();
+        let path = root().join(text);
+        let folder = path.parent().unwrap();
         for link in read(text).split("](").skip(1) {
-            let link = link.split([')', '#']).next().unwrap();
-            let outside = link.is_empty() || link.starts_with("http");
-            assert!(outside || folder.join(link).exists(), "{text}: {link}");
+            let link = link.split(')').next().unwrap();
+            if link.starts_with("http") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() {
+                path.clone()
+            } else {
+                folder.join(file)
+            };
+            assert!(target.exists(), "{text}: {link}");
+            assert!(
+                anchor.is_empty() || anchors(&target).contains(anchor),
+                "{text}: {link}"
+            );
         }
     }
+}
+
+/// The anchors that GitHub gives to the headings of a document.
+fn anchors(document: &Path) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(document).unwrap();
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| {
+            let heading = line.trim_start_matches('#').trim().to_lowercase();
+            let heading = heading.replace(' ', "-");
+            heading.replace(|c: char| !c.is_alphanumeric() && c != '-' && c != '_', "")
+        })
+        .collect()
 }
 
 /// The lines of a text's code blocks that begin with a command, by the command.
