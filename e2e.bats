@@ -61,8 +61,8 @@ refused() {
   answer '.auditAnnotations.violations | split("\n") | length == 2'
 }
 
-@test "mutate a Pod with a persistent volume without an fsGroup, and warn about it" {
-  run ask pod-create-nonroot-pvc
+@test "mutate a Pod that mounts a persistent volume without an fsGroup, and warn about it" {
+  run ask pod-create-nonroot-pvc '{}' '.request.object.spec.containers[0].volumeMounts += [{name: "d", mountPath: "/d"}]'
   answer '[$patch[].path] == ["/spec/volumes/1/projected/sources/0/serviceAccountToken/expirationSeconds"]'
   warning 'volume "d"'
 }
@@ -91,7 +91,7 @@ refused() {
   rejected
   message "$fs_group: Required value: "
   message "$lifetime: Invalid value: 3607: must not exceed 3600 seconds"
-  message 'one year (31536000 seconds)'
+  message 'up to a year (31536000 seconds)'
   answer '.status.message | split("\n") | length == 2'
 }
 
