@@ -1,4 +1,4 @@
-# Everything a person types. `make run` and `make test` need Rust and nothing else.
+# Everything a person types. `make run` needs Rust, and crates.io the first time.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
@@ -13,8 +13,14 @@ SETTINGS ?=
 KWCTL ?= $(or $(shell command -v kwctl),cargo xtask)
 export KWCTL
 
+# Lines that begin with `make:` are for people who wait; they go to standard error.
+.PHONY: helper
+helper:
+	@[ -x target/debug/xtask ] || echo "make: compiling the program that runs the module, cargo xtask: minutes, the first time" >&2
+	@[ -x target/debug/xtask ] || cargo build --locked --package xtask
+
 .PHONY: run
-run: policy.wasm ## Judge a real Pod and say what happened
+run: policy.wasm helper ## Judge a real Pod and say what happened
 	@cargo xtask run --explain --request-path $(REQUEST) $(if $(SETTINGS),--settings-path $(SETTINGS)) policy.wasm
 
 # What `make check` judges, and with which settings or policy resources.
@@ -23,10 +29,11 @@ NAMESPACE ?= default
 POLICY ?=
 
 .PHONY: check
-check: policy.wasm ## Say what the policy would do to MANIFESTS; SETTINGS, POLICY and NAMESPACE as in docs/before-you-install.md
+check: policy.wasm helper ## Say what the policy would do to MANIFESTS; SETTINGS, POLICY and NAMESPACE as in docs/before-you-install.md
 	@cargo xtask check --module policy.wasm --namespace $(NAMESPACE) $(if $(SETTINGS),--settings $(SETTINGS)) $(addprefix --policy ,$(POLICY)) $(MANIFESTS)
 
 policy.wasm: $(SOURCES)
+	@echo "make: compiling the module for WebAssembly, with all optimizations: minutes, the first time" >&2
 	scripts/build-wasm.sh bound-service-account-tokens
 	cp $(MODULE) $@
 

@@ -61,8 +61,8 @@ refused() {
   answer '.auditAnnotations.violations | split("\n") | length == 2'
 }
 
-@test "mutate a Pod with a persistent volume without an fsGroup, and warn about it" {
-  run ask pod-create-nonroot-pvc
+@test "mutate a Pod that mounts a persistent volume without an fsGroup, and warn about it" {
+  run ask pod-create-nonroot-pvc '{}' '.request.object.spec.containers[0].volumeMounts += [{name: "d", mountPath: "/d"}]'
   answer '[$patch[].path] == ["/spec/volumes/1/projected/sources/0/serviceAccountToken/expirationSeconds"]'
   warning 'volume "d"'
 }
@@ -91,7 +91,7 @@ refused() {
   rejected
   message "$fs_group: Required value: "
   message "$lifetime: Invalid value: 3607: must not exceed 3600 seconds"
-  message 'one year (31536000 seconds)'
+  message 'up to a year (31536000 seconds)'
   answer '.status.message | split("\n") | length == 2'
 }
 
@@ -175,23 +175,27 @@ refused() {
   refused 'maxExpirationSeconds: ' 'fsGroup.ranges[0]' 'exemptServiceAccounts[0]: '
 }
 
-@test "what can't be decoded is rejected in every mode, with its path" {
-  for mode in mutate reject warn; do
-    run ask pod-create-plain "{mode: \"$mode\"}" \
-      '.request.object.spec.volumes[0].projected.sources[0].serviceAccountToken.expirationSeconds = "3600"'
+@test "what can't be decoded is rejected with its path, in mode warn accepted with a warning" {
+  local text='.request.object.spec.volumes[0].projected.sources[0].serviceAccountToken.expirationSeconds = "3600"'
+  for mode in mutate reject; do
+    run ask pod-create-plain "{mode: \"$mode\"}" "$text"
     rejected
     message "$lifetime: "
     rules decode
   done
+  run ask pod-create-plain '{mode: "warn"}' "$text"
+  accepted
+  warning "$lifetime: "
+  rules decode
   run ask pod-create-plain '{}' '.request.object = null'
   rejected
   message 'object: '
 }
 
-# Asks about a Pod with a Secret volume, with the cluster's recorded answers: FILE [MODE]
+# Asks about a Pod with a Secret volume, with the cluster's recorded answers: FILE [MODE] [CHANGE]
 ask_cluster() {
   flags=(--allow-context-aware --replay-host-capabilities-interactions "tests/data/lookup/$1.yml")
-  ask pod-create-legacy-secret-volume "{mode: \"${2:-mutate}\", legacyTokens: {detect: \"Lookup\"}}"
+  ask pod-create-legacy-secret-volume "{mode: \"${2:-mutate}\", legacyTokens: {detect: \"Lookup\"}}" "${3:-.}"
 }
 
 @test "look up a token of the Pod's own account, and convert it" {
@@ -207,21 +211,29 @@ ask_cluster() {
 }
 
 @test "look up a Secret that is no token, and one that doesn't exist yet" {
+  # Where clients look for a token any Secret counts as one.
+  local elsewhere='.request.object.spec.containers[0].volumeMounts[0].mountPath = "/etc/app"'
   for file in opaque missing; do
     run ask_cluster $file
+    rejected
+    run ask_cluster $file mutate "$elsewhere | .request.object.spec.securityContext.fsGroup = 1000"
     accepted
     answer '.auditAnnotations == null'
   done
 }
 
-@test "reject when the look-up fails or isn't allowed, in every mode" {
-  for mode in mutate reject warn; do
+@test "reject when the look-up fails or isn't allowed, in mode warn accept with a warning" {
+  for mode in mutate reject; do
     run ask_cluster failure $mode
     rejected
     message 'spec.volumes[0].secret.secretName: '
     message '403 Forbidden'
     rules lookup
   done
+  run ask_cluster failure warn
+  accepted
+  warning 'spec.volumes[0].secret.secretName: '
+  answer '.auditAnnotations.rules | split(",") | index("lookup")'
   run ask pod-create-legacy-secret-volume '{legacyTokens: {detect: "Lookup"}}'
   rejected
   rules lookup

@@ -49,11 +49,11 @@ setup() {
   # The names of the assets are those in artifacthub-pkg.yml and in the README.
   grep -q 'releases/download/v.*/policy.wasm$' artifacthub-pkg.yml
   grep -qE '^ +policy.wasm annotated-policy.wasm policy-sbom.cdx.json SHA256SUMS ' .github/workflows/release.yml
-  grep -qE '^ +check-tokens-linux-amd64 check-tokens-linux-arm64$' .github/workflows/release.yml
+  grep -qE '^ +check-tokens-linux-amd64 check-tokens-linux-arm64 chart.tgz$' .github/workflows/release.yml
   for platform in amd64 arm64; do
     grep -qE "^          - \{ runner: .*, platform: $platform \}$" .github/workflows/release.yml
   done
-  grep -qE '^ +sha256sum .* check-tokens-linux-amd64 check-tokens-linux-arm64 >SHA256SUMS$' .github/workflows/release.yml
+  grep -qE '^ +sha256sum .* chart.tgz check-tokens-linux-amd64 check-tokens-linux-arm64 >SHA256SUMS$' .github/workflows/release.yml
   grep -q 'releases/download/v.*check-tokens-linux-amd64' docs/before-you-install.md
   # Every action by its digest.
   run grep -hE 'uses: ' .github/workflows/*.yml

@@ -521,17 +521,30 @@ fn with(path: &str, value: &Value) -> Value {
 }
 
 #[test]
-fn the_readme_has_every_setting() {
-    let readme = read("README.md");
+fn the_document_of_settings_has_every_setting() {
+    let document = read("docs/settings.md");
     let settings = settings();
     assert!(settings.len() >= 20, "{settings:?}");
     for path in settings {
         let section = SECTIONS.iter().any(|(section, _)| *section == path);
         assert!(
-            section || readme.contains(&format!("| `{path}` | ")),
+            section || document.contains(&format!("| `{path}` | ")),
             "{path}"
         );
     }
+}
+
+#[test]
+fn the_readme_has_the_settings_that_matter() {
+    let readme = read("README.md");
+    let (_, section) = readme.split_once("\n## Settings\n").expect("a section");
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    let shown: BTreeSet<_> = rows
+        .map(|row| row.split('`').next().unwrap().to_owned())
+        .collect();
+    assert_eq!(shown.len(), 6, "{shown:?}");
+    assert!(shown.is_subset(&settings()), "{shown:?}");
 }
 
 /// Every question by the path of its setting.
@@ -686,6 +699,22 @@ fn a_row_that_a_form_adds_is_accepted_once_its_required_fields_are_filled() {
     }
 }
 
+/// A new row must not enforce anything that nobody chose.
+#[test]
+fn a_new_override_sets_nothing_by_itself() {
+    let mut row = json!({ "namespaces": ["ci-*"] });
+    let plain = accepted("namespaces only", &with("overrides", &json!([row])));
+    let fields = questions()["overrides"]["sequence_questions"].clone();
+    for field in fields.as_array().unwrap() {
+        let variable = field["variable"].as_str().unwrap();
+        if variable != "namespaces" {
+            row[variable] = field["default"].clone();
+        }
+    }
+    let new = accepted("a new row", &with("overrides", &json!([row])));
+    assert_eq!(new, plain, "{row}");
+}
+
 #[test]
 fn an_empty_list_of_allowed_audiences_is_not_the_default() {
     assert_ne!(
@@ -732,30 +761,59 @@ fn the_metadata_is_about_this_version_and_these_kinds() {
 // ---------------------------------------------------------------------------------------------
 // Texts
 
-const TEXTS: [&str; 11] = [
+const TEXTS: [&str; 14] = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "SECURITY.md",
+    "chart/README.md",
     "docs/before-you-install.md",
     "docs/behaviour.md",
+    "docs/compliance.md",
     "docs/fsgroup.md",
     "docs/releases.md",
     "docs/rollout.md",
     "docs/security.md",
+    "docs/settings.md",
     "docs/performance.md",
 ];
 
 #[test]
-fn links_lead_to_files() {
+fn links_lead_to_files_and_headings() {
     for text in TEXTS {
-        let folder = root().join(text).parent().unwrap().to_owned();
+        let path = root().join(text);
+        let folder = path.parent().unwrap();
         for link in read(text).split("](").skip(1) {
-            let link = link.split([')', '#']).next().unwrap();
-            let outside = link.is_empty() || link.starts_with("http");
-            assert!(outside || folder.join(link).exists(), "{text}: {link}");
+            let link = link.split(')').next().unwrap();
+            if link.starts_with("http") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() {
+                path.clone()
+            } else {
+                folder.join(file)
+            };
+            assert!(target.exists(), "{text}: {link}");
+            assert!(
+                anchor.is_empty() || anchors(&target).contains(anchor),
+                "{text}: {link}"
+            );
         }
     }
+}
+
+/// The anchors that GitHub gives to the headings of a document.
+fn anchors(document: &Path) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(document).unwrap();
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| {
+            let heading = line.trim_start_matches('#').trim().to_lowercase();
+            let heading = heading.replace(' ', "-");
+            heading.replace(|c: char| !c.is_alphanumeric() && c != '-' && c != '_', "")
+        })
+        .collect()
 }
 
 /// The lines of a text's code blocks that begin with a command, by the command.
@@ -881,22 +939,25 @@ fn the_roll_out_shows_what_an_audit_report_says() {
 
 /// Where a test is named: `file` or `file: name`, in backticks, in the last column of a table.
 #[test]
-fn the_security_document_names_tests_that_exist() {
-    let text = read("docs/security.md");
-    let mut named = 0;
-    for row in text
-        .lines()
-        .filter(|line| line.starts_with("| ") && !line.starts_with("| ---"))
-    {
-        let shown_by = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
-        for name in shown_by.split('`').skip(1).step_by(2) {
-            let (file, test) = name.split_once(": ").unwrap_or((name, ""));
-            assert!(root().join(file).exists(), "{row}");
-            assert!(test.is_empty() || read(file).contains(test), "{row}");
-            named += 1;
+fn documents_name_tests_that_exist() {
+    for (document, at_least) in [("docs/security.md", 15), ("docs/compliance.md", 8)] {
+        let text = read(document);
+        let tables = text.split("\n\n").filter(|part| {
+            let header = part.lines().next().unwrap_or_default();
+            header.ends_with("| shown by |")
+        });
+        let mut named = 0;
+        for row in tables.flat_map(str::lines).skip(1) {
+            let shown_by = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+            for name in shown_by.split('`').skip(1).step_by(2) {
+                let (file, test) = name.split_once(": ").unwrap_or((name, ""));
+                assert!(root().join(file).exists(), "{row}");
+                assert!(test.is_empty() || read(file).contains(test), "{row}");
+                named += 1;
+            }
         }
+        assert!(named >= at_least, "{document}: {named} tests are named");
     }
-    assert!(named >= 15, "{named} tests are named");
 }
 
 /// A Pod with this spec, which needs no fsGroup, as JSON text.

@@ -370,6 +370,59 @@ fn namespaces_and_service_accounts_that_are_exempt() {
     }
 }
 
+/// The update of a token Secret, from one account's to another's.
+fn update_of_token_secret(old_account: &str, account: &str) -> Value {
+    let secret = |account: &str, token: &str| {
+        json!({
+            "type": "kubernetes.io/service-account-token",
+            "metadata": {
+                "name": "old", "annotations": { "kubernetes.io/service-account.name": account },
+            },
+            "data": { "token": token },
+        })
+    };
+    json!({
+        "uid": "1", "kind": { "group": "", "version": "v1", "kind": "Secret" },
+        "operation": "UPDATE", "namespace": "payments", "name": "old",
+        "userInfo": { "username": "alex" },
+        "object": secret(account, "bmV3LXNlY3JldA=="),
+        "oldObject": secret(old_account, "b2xkLXNlY3JldA=="),
+    })
+}
+
+#[test]
+fn a_secret_is_exempt_before_and_after() {
+    let settings = json!({ "exemptServiceAccounts": ["payments/exempt"] });
+    for (old_account, account, accepted) in [
+        ("exempt", "exempt", true),
+        ("exempt", "builder", false),
+        ("builder", "exempt", false),
+        ("builder", "builder", false),
+    ] {
+        let request = update_of_token_secret(old_account, account);
+        let response = ask(&request, &settings);
+        assert_eq!(response.accepted, accepted, "{old_account} to {account}");
+    }
+}
+
+#[test]
+fn no_answer_tells_the_data_of_a_secret() {
+    let request = update_of_token_secret("builder", "deployer");
+    for mode in ["mutate", "reject", "warn"] {
+        let response = ask(&request, &json!({ "mode": mode }));
+        let answer = serde_json::to_string(&response).unwrap();
+        assert!(answer.contains("data[token]"), "{mode}: {answer}");
+        for data in [
+            "bmV3LXNlY3JldA",
+            "b2xkLXNlY3JldA",
+            "new-secret",
+            "old-secret",
+        ] {
+            assert!(!answer.contains(data), "{mode}: {answer}");
+        }
+    }
+}
+
 #[test]
 fn objects_that_opt_out() {
     let settings = json!({ "mode": "reject", "optOutAnnotation": "tokens.example.com/exempt" });

@@ -1,6 +1,7 @@
-//! `cargo xtask artifacthub`: the file that Artifact Hub reads, exactly as
-//! `kwctl scaffold artifacthub` makes it of metadata and questions
-//! (`crates/policy-evaluator/src/policy_artifacthub.rs` in kubewarden/kubewarden-controller).
+//! `cargo xtask artifacthub`: the file that Artifact Hub reads, as `kwctl scaffold artifacthub` makes
+//! it of metadata and questions
+//! (`crates/policy-evaluator/src/policy_artifacthub.rs` in kubewarden/kubewarden-controller), but for
+//! `install`: kwctl's leads to a policy with `settings: {}` for the whole cluster, ours to the chart.
 
 use crate::annotate::Metadata;
 use anyhow::{Context, Result, bail, ensure};
@@ -138,7 +139,7 @@ fn package(metadata: &Metadata, questions: &str, created_at: String) -> Result<P
                 url: source,
             },
         ],
-        install: install(&image),
+        install: install(&annotation("io.artifacthub.install")?, &image),
         maintainers: maintainers(&policy("author")?)?,
         provider: BTreeMap::from([("name", "kubewarden")]),
         recommendations: vec![BTreeMap::from([(
@@ -196,15 +197,13 @@ fn maintainers(authors: &str) -> Result<Vec<Maintainer>> {
     words(authors)?.iter().map(author).collect()
 }
 
-fn install(image: &str) -> String {
+/// How to install the policy, in the metadata's words; then how to get the module alone.
+fn install(text: &str, image: &str) -> String {
     format!(
-        "The policy can be obtained using [kwctl](https://docs.kubewarden.io/howtos/install-kwctl):
+        "{text}
+The module alone can be obtained using [kwctl](https://docs.kubewarden.io/howtos/install-kwctl):
 ```console
 kwctl pull {image}
-```
-Then, generate the policy manifest and tune it to your liking. For example:
-```console
-kwctl scaffold manifest -t ClusterAdmissionPolicy registry://{image}
 ```
 "
     )
