@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fuzzes each target for SECONDS (600), or only those that are named: scripts/fuzz.sh SECONDS [TARGET…]
-#   request: whole requests and settings from the generator of the property tests, and its invariants;
+#   request: whole requests and settings from the generator of the property tests, and one of its invariants;
 #   payload: any bytes as the payload;
 #   settings: any bytes as the settings.
 # Needs the nightly toolchain, cargo-fuzz and jq. What lies in tests/data is the first input of the
