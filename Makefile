@@ -87,8 +87,8 @@ lint-all: lint ## The same, the chart's tests, the policy for dependencies, and 
 mutants: ## Change src/ in each place and see that a test fails; MUTANTS="--file src/lifetime.rs" for a part
 	cargo install --quiet --debug --locked --root $(TOOLS) cargo-mutants@27.1.0
 	rm -rf target/mutants.out
-	-cargo mutants --package bound-service-account-tokens --output target $(MUTANTS) -- --lib
-	cargo mutants --package bound-service-account-tokens --output target --iterate $(MUTANTS) -- --test fixtures --test requests --test reference
+	-cargo mutants --package bound-service-account-tokens --output target -C --lib $(MUTANTS)
+	cargo mutants --package bound-service-account-tokens --output target --iterate -C --test=fixtures -C --test=requests -C --test=reference $(MUTANTS)
 
 .PHONY: e2e-tests
 e2e-tests: annotated-policy.wasm ## End-to-end tests on the annotated module, in kwctl or in its stand-in
