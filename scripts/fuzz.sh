@@ -27,5 +27,5 @@ seed() {
 
 seed
 for target in "${targets[@]}"; do
-  cargo +nightly fuzz run "$target" -- -max_total_time="$seconds" -timeout=10 -max_len=16384 -close_fd_mask=1
+  cargo +nightly fuzz run "$target" -- -max_total_time="$seconds" -entropic=0 -timeout=10 -max_len=16384 -close_fd_mask=1
 done
