@@ -519,6 +519,20 @@ mod tests {
                 true,
             ),
             (
+                "an unknown folder, which may be the whole volume",
+                FOLDER,
+                "$(X)",
+                &["token"],
+                true,
+            ),
+            (
+                "an unknown item, mounted as the file",
+                &file,
+                "$(X)",
+                &["x"],
+                true,
+            ),
+            (
                 "an unknown folder without it",
                 FOLDER,
                 "$(X)",
