@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fuzzes each target for SECONDS (600), or only those that are named: scripts/fuzz.sh SECONDS [TARGET…]
-#   request: whole requests and settings from the generator of the property tests, and its invariants;
+#   request: whole requests and settings from the generator of the property tests, and one of its invariants;
 #   payload: any bytes as the payload;
 #   settings: any bytes as the settings.
 # Needs the nightly toolchain, cargo-fuzz and jq. What lies in tests/data is the first input of the
@@ -27,5 +27,5 @@ seed() {
 
 seed
 for target in "${targets[@]}"; do
-  cargo +nightly fuzz run "$target" -- -max_total_time="$seconds" -timeout=10 -max_len=16384 -close_fd_mask=1
+  cargo +nightly fuzz run "$target" -- -max_total_time="$seconds" -entropic=0 -timeout=10 -max_len=16384 -close_fd_mask=1
 done

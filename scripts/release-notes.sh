@@ -10,4 +10,4 @@ if [ -z "${notes//[[:space:]]/}" ]; then
 fi
 echo "$notes"
 echo
-echo "Built with $(rustc --version): see \"Check a release\" in the README."
+echo "Built with $(rustc --version): docs/releases.md says how to build the same bytes."

@@ -90,6 +90,97 @@ mod tests {
     use crate::field_path::FieldPath;
     use crate::review::TokenSource;
 
+    fn token<'r>(
+        audiences: &[&'r str],
+        seconds: Option<i64>,
+        is_bound_to_pod: bool,
+    ) -> RequestedToken<'r> {
+        RequestedToken {
+            path: FieldPath::default(),
+            source: TokenSource::TokenRequest,
+            audiences: audiences.to_vec(),
+            expiration_seconds: seconds,
+            is_bound_to_pod,
+            is_authored: true,
+        }
+    }
+
+    #[test]
+    fn lifetimes_that_the_api_server_makes_of_a_request() {
+        let own = r#""apiServer": {"audiences": ["own"]}"#;
+        let not_extended = r#""apiServer": {"extendsTokens": false}"#;
+        let maximum_of_3607 = format!(r#""maxExpirationSeconds": 3607, {not_extended}"#);
+        for (name, token, settings, expected, expected_when_admitted) in [
+            ("nothing asked", token(&[], None, true), "", 3600, 3600),
+            (
+                "below the maximum",
+                token(&[], Some(600), true),
+                "",
+                600,
+                600,
+            ),
+            ("a day", token(&[], Some(86400), true), "", 86400, 3600),
+            (
+                "a day in mode reject",
+                token(&[], Some(86400), true),
+                r#""mode": "reject""#,
+                86400,
+                86400,
+            ),
+            ("3607", token(&[], Some(3607), true), "", YEAR, 3600),
+            (
+                "3607, bound to no Pod",
+                token(&[], Some(3607), false),
+                "",
+                3607,
+                3600,
+            ),
+            (
+                "3607, which this API server doesn't extend",
+                token(&[], Some(3607), true),
+                not_extended,
+                3607,
+                3600,
+            ),
+            (
+                "3607 as the maximum",
+                token(&[], Some(3607), true),
+                &maximum_of_3607,
+                3607,
+                3607,
+            ),
+            (
+                "3607 for an audience that may be the API server's",
+                token(&["vault"], Some(3607), true),
+                "",
+                YEAR,
+                3600,
+            ),
+            (
+                "3607 for one that is known not to be",
+                token(&["vault"], Some(3607), true),
+                own,
+                3607,
+                3600,
+            ),
+            (
+                "3607 for one that is known to be",
+                token(&["own"], Some(3607), true),
+                own,
+                YEAR,
+                3600,
+            ),
+        ] {
+            let settings = Settings::read(&format!("{{{settings}}}")).unwrap();
+            assert_eq!(effective(&token, &settings), expected, "{name}");
+            assert_eq!(
+                admitted(&token, &settings),
+                expected_when_admitted,
+                "{name}, admitted"
+            );
+        }
+    }
+
     #[test]
     fn no_mutation_lengthens_a_token() {
         let day = r#""maxExpirationSeconds": 86400"#;
@@ -141,14 +232,7 @@ mod tests {
             ),
         ] {
             let settings = Settings::read(&format!("{{{settings}}}")).unwrap();
-            let token = RequestedToken {
-                path: FieldPath::default(),
-                source: TokenSource::TokenRequest,
-                audiences: audiences.to_vec(),
-                expiration_seconds: Some(seconds),
-                is_bound_to_pod: true,
-                is_authored: true,
-            };
+            let token = token(audiences, Some(seconds), true);
             let (_, maximum) = strictest_maximum(&token, &settings);
             assert_eq!(to_set(&token, maximum, &settings), expected, "{name}");
         }

@@ -129,6 +129,19 @@ mod tests {
     }
 
     #[test]
+    fn values_and_lines_are_shortened() {
+        for (shorten, longest) in [
+            (shorten_value as fn(&str) -> String, 253),
+            (shorten_line, 2000),
+        ] {
+            assert_eq!(shorten("vault"), "vault");
+            assert_eq!(shorten(&"é".repeat(longest)), "é".repeat(longest));
+            let cut = format!("{}…", "é".repeat(longest - 1));
+            assert_eq!(shorten(&"é".repeat(longest + 1)), cut);
+        }
+    }
+
+    #[test]
     fn warnings_fit() {
         assert_eq!(fit_warning(&"x".repeat(256)), "x".repeat(256));
         let cut = fit_warning(&"é".repeat(257));

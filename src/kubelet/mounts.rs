@@ -529,6 +529,20 @@ mod tests {
                 true,
             ),
             (
+                "an unknown folder, which may be the whole volume",
+                FOLDER,
+                "$(X)",
+                &["token"],
+                true,
+            ),
+            (
+                "an unknown item, mounted as the file",
+                &file,
+                "$(X)",
+                &["x"],
+                true,
+            ),
+            (
                 "an unknown folder without it",
                 FOLDER,
                 "$(X)",
@@ -632,7 +646,11 @@ mod tests {
             assert_eq!(found, if expected { vec![1] } else { vec![] }, "{name}");
         }
         let frozen = |mounts: &[Mount]| mounts_never_updated(mounts, &[]).len();
-        let mounts = json!([{ "name": "v", "subPath": "token" }]);
+        let mounts = json!([
+            { "name": "v", "subPath": "token" },
+            { "name": "v", "subPath": "..data" },
+            { "name": "v", "subPathExpr": "$(POD)" },
+        ]);
         assert_eq!(with_mounts(&mounts, frozen), 0, "a volume without tokens");
     }
 }

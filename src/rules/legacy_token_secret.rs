@@ -262,6 +262,7 @@ mod tests {
         const UID_PATH: &str = "metadata.annotations[kubernetes.io/service-account.uid]";
         const LABEL_PATH: &str = "metadata.labels[kubernetes.io/legacy-token-invalid-since]";
         let unchanged = json!({});
+        let opaque = json!({ "type": "Opaque" });
         let invalid = labelled(&json!({ INVALID: "2026-01-01" }));
         let attack = json!({
             "metadata": { "annotations": { NAME: "admin", UID: null } }, "data": { "token": null },
@@ -340,6 +341,12 @@ mod tests {
                 &["data[token]", NAME_PATH, UID_PATH],
             ),
             ("no label", &invalid, unchanged.clone(), &[LABEL_PATH]),
+            (
+                "another type before, which Kubernetes doesn't allow",
+                &opaque,
+                unchanged.clone(),
+                &["type"],
+            ),
             (
                 "an empty label",
                 &invalid,
