@@ -194,8 +194,7 @@ fn check_files(files: &[ShownFile]) -> Result<(), &'static str> {
                     "the token is shown with two modes, and a projected volume has one for it",
                 );
             }
-            "token" => {}
-            "ca.crt" | "namespace" | "service-ca.crt" => {}
+            "token" | "ca.crt" | "namespace" | "service-ca.crt" => {}
             _ => {
                 return Err(
                     "one of its keys is in no projected volume: take it from a Secret of \

@@ -1,7 +1,7 @@
 //! What an operator writes. serde reports the first field of the wrong shape, [`Validatable`] all
 //! values that are out of range.
 
-#![allow(missing_docs, reason = "the README explains every setting")]
+#![allow(missing_docs, reason = "docs/settings.md explains every setting")]
 
 use crate::decode::Object;
 use derive_more::Display;

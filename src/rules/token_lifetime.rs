@@ -48,7 +48,7 @@ fn check_token<'r>(
     }
     let path = token.path.child("expirationSeconds");
     let message = Message::lazy(move || {
-        let limit = describe_limit(token, quote(audience), maximum, settings);
+        let limit = describe_limit(token, &quote(audience), maximum, settings);
         match token.expiration_seconds {
             Some(seconds) => format!("Invalid value: {seconds}: must not exceed {limit}"),
             None => format!(
@@ -61,7 +61,7 @@ fn check_token<'r>(
     }
     let lifetime = to_set(token, maximum, settings);
     let warning = Message::lazy(move || {
-        let limit = describe_limit(token, quote_in_warning(audience), maximum, settings);
+        let limit = describe_limit(token, &quote_in_warning(audience), maximum, settings);
         let lowered = if is_template {
             "will be lowered in its Pods"
         } else {
@@ -105,7 +105,7 @@ fn report_injected(
 
 fn describe_limit(
     token: &RequestedToken,
-    quoted_audience: String,
+    quoted_audience: &str,
     maximum: i64,
     settings: &Settings,
 ) -> String {

@@ -175,13 +175,13 @@ const DIMENSIONS: [Dimension; 31] = [
         ));
     }),
     ("containers", |parts, bytes| {
-        add_containers(parts, "containers", bytes)
+        add_containers(parts, "containers", bytes);
     }),
     ("initContainers", |parts, bytes| {
-        add_containers(parts, "initContainers", bytes)
+        add_containers(parts, "initContainers", bytes);
     }),
     ("ephemeralContainers", |parts, bytes| {
-        add_containers(parts, "ephemeralContainers", bytes)
+        add_containers(parts, "ephemeralContainers", bytes);
     }),
     ("capabilities", |parts, bytes| {
         parts
