@@ -4,6 +4,9 @@
 
 bats_require_minimum_version 1.5.0
 
+# These tests may run under make, which would then say in which folder it is.
+export MAKEFLAGS=--no-print-directory
+
 manifests=tests/data/manifests
 
 # Judges; the report is JSON.
