@@ -38,6 +38,9 @@ pub struct Args {
     /// The folder of captured requests
     #[arg(long, default_value = "tests/data/requests")]
     requests: PathBuf,
+    /// The folder of hostile requests
+    #[arg(long, default_value = "tests/data/hostile")]
+    hostile: PathBuf,
     /// The folder of examples, whose settings are tried as well
     #[arg(long, default_value = "examples")]
     examples: PathBuf,
@@ -107,6 +110,9 @@ pub fn bench(args: &Args) -> Result<()> {
     table
         .missed
         .extend(growth::check(&modules.policy, &args.examples)?);
+    table
+        .missed
+        .extend(growth::check_cases(&modules.policy, &args.hostile)?);
     ensure!(
         !args.check || table.missed.is_empty(),
         "missed: {}",

@@ -373,6 +373,35 @@ pub fn check(policy: &Counted, examples: &Path) -> Result<Vec<String>> {
     Ok(missed)
 }
 
+/// The cases of hostile requests that say what judging them may cost.
+pub fn check_cases(policy: &Counted, folder: &Path) -> Result<Vec<String>> {
+    let mut missed = Vec::new();
+    let mut checked = 0;
+    for file in std::fs::read_dir(folder)? {
+        let path = file?.path();
+        let case: Value = serde_json::from_str(&std::fs::read_to_string(&path)?)?;
+        let Some(limit) = case["expect"]["instructions"].as_u64() else {
+            continue;
+        };
+        let payload = json!({ "request": case["request"], "settings": case["settings"] });
+        let instructions = policy.validate(&payload.to_string())?.instructions;
+        println!(
+            "{}: {instructions} instructions, of {limit} at most",
+            path.display()
+        );
+        if instructions > limit {
+            missed.push(format!("{}: {instructions} instructions", path.display()));
+        }
+        checked += 1;
+    }
+    ensure!(
+        checked > 0,
+        "no case in {} says what it may cost",
+        folder.display()
+    );
+    Ok(missed)
+}
+
 fn measure(
     policy: &Counted,
     dimensions: [&Dimension; 2],
