@@ -1162,7 +1162,13 @@ fn opened_tokens_are_told(
         && mutate.accepted
         && !is_cut(mutate)
         && !is_exempt(request, settings);
-    if !is_judged || !old.is_object() || kubelet::is_windows(old) || has_repeated_names(old) {
+    let has_group = !old["securityContext"]["fsGroup"].is_null();
+    if !is_judged
+        || !old.is_object()
+        || has_group
+        || kubelet::is_windows(old)
+        || has_repeated_names(old)
+    {
         return Ok(());
     }
     let number = old["ephemeralContainers"].as_array().map_or(0, Vec::len);
