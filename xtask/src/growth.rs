@@ -341,36 +341,27 @@ pub fn check(policy: &Counted, examples: &Path) -> Result<Vec<String>> {
             }
         }
     }
-    rows.sort_by(|a, b| b.share.total_cmp(&a.share));
-    println!(
-        "\n| worst of {} requests | bytes | instructions | of the limit |",
-        rows.len()
-    );
-    println!("| --- | --- | --- | --- |");
-    for row in rows.iter().take(SHOWN) {
-        let Row {
-            name,
-            bytes,
-            instructions,
-            share,
-            ..
-        } = row;
-        println!("| {name} | {bytes} | {instructions} | {share:.2} |");
-    }
-    rows.sort_by(|a, b| b.growth.total_cmp(&a.growth));
-    println!("\n| fastest growth | bytes | instructions | of the limit |");
-    println!("| --- | --- | --- | --- |");
-    for row in rows.iter().take(SHOWN) {
-        let Row {
-            name,
-            bytes,
-            instructions,
-            growth,
-            ..
-        } = row;
-        println!("| {name} | {bytes} | {instructions} | {growth:.2} |");
-    }
+    let worst = format!("worst of {} requests", rows.len());
+    print_highest(&worst, &mut rows, |row| row.share);
+    print_highest("fastest growth", &mut rows, |row| row.growth);
     Ok(missed)
+}
+
+/// A table of the rows with the highest measure.
+fn print_highest(title: &str, rows: &mut [Row], measure: fn(&Row) -> f64) {
+    rows.sort_by(|a, b| measure(b).total_cmp(&measure(a)));
+    println!("\n| {title} | bytes | instructions | of the limit |");
+    println!("| --- | --- | --- | --- |");
+    for row in rows.iter().take(SHOWN) {
+        let Row {
+            name,
+            bytes,
+            instructions,
+            ..
+        } = row;
+        let of_the_limit = measure(row);
+        println!("| {name} | {bytes} | {instructions} | {of_the_limit:.2} |");
+    }
 }
 
 /// The cases of hostile requests that say what judging them may cost.
