@@ -5,7 +5,7 @@ mod common;
 #[path = "common/invariants.rs"]
 mod invariants;
 
-use common::{ask, load_all};
+use common::{ask, decision, load_all};
 use invariants::side_by_side;
 use kubewarden_policy_sdk::response::ValidationResponse;
 use serde::Deserialize;
@@ -92,14 +92,6 @@ impl Expectation {
             }
         }
         differences
-    }
-}
-
-fn decision(response: &ValidationResponse) -> &'static str {
-    match (response.accepted, &response.mutated_object) {
-        (false, _) => "reject",
-        (true, Some(_)) => "mutate",
-        (true, None) => "accept",
     }
 }
 

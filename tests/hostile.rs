@@ -6,7 +6,7 @@ mod common;
 #[path = "common/invariants.rs"]
 mod invariants;
 
-use common::{ask, create, load_all, pod};
+use common::{ask, create, decision, load_all, pod};
 use kubewarden_policy_sdk::response::ValidationResponse;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -81,14 +81,6 @@ impl Expectation {
                 .map(|text| format!("has {text}")),
         );
         differences
-    }
-}
-
-fn decision(response: &ValidationResponse) -> &'static str {
-    match (response.accepted, &response.mutated_object) {
-        (false, _) => "reject",
-        (true, Some(_)) => "mutate",
-        (true, None) => "accept",
     }
 }
 

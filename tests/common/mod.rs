@@ -117,3 +117,12 @@ pub fn rejection(response: &ValidationResponse) -> Vec<&str> {
 pub fn path(line: &str) -> &str {
     line.split_once(": ").unwrap().0
 }
+
+/// What the policy did, as the cases in `tests/data` name it.
+pub fn decision(response: &ValidationResponse) -> &'static str {
+    match (response.accepted, &response.mutated_object) {
+        (false, _) => "reject",
+        (true, Some(_)) => "mutate",
+        (true, None) => "accept",
+    }
+}
