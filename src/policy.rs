@@ -67,29 +67,42 @@ fn judge(
     mut settings: Settings,
     get_resource: GetResource,
 ) -> Result<Response, String> {
+    let audited_mode = request
+        .is_audit(&subject.metadata().uid)
+        .then_some(settings.mode);
+    if audited_mode.is_some() {
+        // The scanner would report what is mutated, or warned of, as compliant.
+        settings.mode = Mode::Reject;
+    }
     let accounts = subject.service_accounts(request);
-    let is_exempt = |account: &String| settings.exempts_account(&request.namespace, account);
-    let account = accounts.first().map_or("", String::as_str);
-    let review = Review::new(subject, request, account)?;
-    let mut response = if !accounts.is_empty() && accounts.iter().all(is_exempt) {
-        Response::accept()
-    } else if let Some(response) = opt_out(subject, &settings) {
+    let left_alone = leave_alone(subject, request, &accounts, &settings);
+    let mut response = if let Some(response) = left_alone {
         response
-    } else if is_mirror_pod(subject) {
-        Response::accept()
     } else {
-        let audited_mode = request
-            .is_audit(&subject.metadata().uid)
-            .then_some(settings.mode);
-        if audited_mode.is_some() {
-            // The scanner would report what is mutated, or warned of, as compliant.
-            settings.mode = Mode::Reject;
-        }
+        let account = accounts.first().map_or("", String::as_str);
+        let review = Review::new(subject, request, account)?;
         let secrets = Secrets::new(get_resource, &request.namespace);
         apply_rules(&review, &settings, &secrets, audited_mode)?
     };
-    token_requests::annotate(&mut response, &review, &settings);
+    if let Subject::TokenRequest(token_request) = subject {
+        token_requests::annotate(&mut response, token_request, request, &settings);
+    }
     Ok(response)
+}
+
+/// The answer about what no rule looks at: what belongs to exempt accounts only, what takes itself
+/// out, and mirror Pods.
+fn leave_alone(
+    subject: &Subject,
+    request: &AdmissionRequest,
+    accounts: &[String],
+    settings: &Settings,
+) -> Option<Response> {
+    let is_exempt = |account: &String| settings.exempts_account(&request.namespace, account);
+    if !accounts.is_empty() && accounts.iter().all(is_exempt) {
+        return Some(Response::accept());
+    }
+    opt_out(subject, settings).or_else(|| is_mirror_pod(subject).then(Response::accept))
 }
 
 fn apply_rules(

@@ -8,9 +8,9 @@ use crate::kubelet::mounts::{
 };
 use crate::objects::{
     CSIDriver, KeyToPath, PersistentVolumeClaim, PodSpec, SecretProjection, SecretVolumeSource,
-    ServiceAccountTokenProjection, TokenRequest, Volume, VolumeMount,
+    ServiceAccountTokenProjection, TokenRequestSpec, Volume, VolumeMount,
 };
-use crate::request::{AdmissionRequest, Subject, required};
+use crate::request::{AdmissionRequest, Subject, UserInfo, required};
 use crate::settings::EXTENDED_LIFETIME;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,6 +76,28 @@ pub struct RequestedToken<'r> {
     pub is_authored: bool,
 }
 
+impl<'r> RequestedToken<'r> {
+    /// The token that a TokenRequest of this user asks for.
+    pub fn of_token_request(spec: &'r TokenRequestSpec<'r>, user_info: &UserInfo) -> Self {
+        let is_node = user_info.is_node();
+        let mut audiences: Vec<_> = spec.audiences.iter().map(|audience| &**audience).collect();
+        // A node may name one audience at most (`plugin/pkg/admission/noderestriction`): more of them
+        // are the API server's own, which it wrote into an empty list
+        // (`pkg/registry/core/serviceaccount/storage/token.go`, `Create`).
+        if is_node && audiences.len() > 1 {
+            audiences.clear();
+        }
+        Self {
+            path: FieldPath::new(&["spec"]),
+            source: TokenSource::TokenRequest,
+            audiences,
+            expiration_seconds: spec.expiration_seconds,
+            is_bound_to_pod: &*spec.bound_object_ref.kind == "Pod",
+            is_authored: !is_node,
+        }
+    }
+}
+
 /// What a reference does with a Secret.
 #[derive(Clone, Copy)]
 pub enum SecretUse<'r> {
@@ -131,9 +153,9 @@ impl<'r> Review<'r> {
             Subject::Secret { .. } => {}
             Subject::CSIDriver(driver) => review.add_csi_driver(driver, &spec_path),
             Subject::TokenRequest(token_request) => {
-                review
-                    .add_token_request(token_request)
-                    .ok_or_else(missing_spec)?;
+                let spec = token_request.spec.as_ref().ok_or_else(missing_spec)?;
+                let token = RequestedToken::of_token_request(spec, &request.user_info);
+                review.tokens.push(token);
             }
             Subject::Pod(_) => {
                 let spec = subject.pod_spec().ok_or_else(missing_spec)?;
@@ -165,27 +187,6 @@ impl<'r> Review<'r> {
                 is_authored: true,
             });
         }
-    }
-
-    fn add_token_request(&mut self, token_request: &'r TokenRequest<'r>) -> Option<()> {
-        let spec = token_request.spec.as_ref()?;
-        let is_node = self.request.user_info.is_node();
-        let mut audiences: Vec<_> = spec.audiences.iter().map(|audience| &**audience).collect();
-        // A node may name one audience at most (`plugin/pkg/admission/noderestriction`): more of them
-        // are the API server's own, which it wrote into an empty list
-        // (`pkg/registry/core/serviceaccount/storage/token.go`, `Create`).
-        if is_node && audiences.len() > 1 {
-            audiences.clear();
-        }
-        self.tokens.push(RequestedToken {
-            path: FieldPath::new(&["spec"]),
-            source: TokenSource::TokenRequest,
-            audiences,
-            expiration_seconds: spec.expiration_seconds,
-            is_bound_to_pod: &*spec.bound_object_ref.kind == "Pod",
-            is_authored: !is_node,
-        });
-        Some(())
     }
 
     fn add_pod(

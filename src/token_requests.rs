@@ -3,20 +3,26 @@
 
 use crate::lifetime::{admitted, asked, effective};
 use crate::message::{list_first, quote, shorten_value};
-use crate::objects::BoundObjectReference;
-use crate::request::Subject;
+use crate::objects::{BoundObjectReference, TokenRequest};
+use crate::request::AdmissionRequest;
 use crate::response::Response;
-use crate::review::{RequestedToken, Review};
+use crate::review::RequestedToken;
 use crate::settings::Settings;
 
 /// Annotates the answer to a request that isn't a node's: nodes ask for each Pod, at each renewal.
-pub fn annotate(response: &mut Response, review: &Review, settings: &Settings) {
-    let Subject::TokenRequest(token_request) = review.subject else {
+pub fn annotate(
+    response: &mut Response,
+    token_request: &TokenRequest,
+    request: &AdmissionRequest,
+    settings: &Settings,
+) {
+    let Some(spec) = &token_request.spec else {
         return;
     };
-    let Some(token) = review.tokens.first().filter(|token| token.is_authored) else {
+    let token = &RequestedToken::of_token_request(spec, &request.user_info);
+    if !token.is_authored {
         return;
-    };
+    }
     let annotations = &mut response.audit_annotations;
     annotations.insert("token-seconds-asked", asked(token).to_string());
     if response.accepted {
@@ -30,9 +36,8 @@ pub fn annotate(response: &mut Response, review: &Review, settings: &Settings) {
         annotations.insert("token-seconds-granted", granted.to_string());
     }
     annotations.insert("token-audiences", name_audiences(token));
-    let spec = token_request.spec.as_ref();
-    let bound_to = spec.map(|spec| name_bound_object(&spec.bound_object_ref));
-    annotations.insert("token-bound-to", bound_to.unwrap_or_default());
+    let bound_to = name_bound_object(&spec.bound_object_ref);
+    annotations.insert("token-bound-to", bound_to);
 }
 
 fn name_audiences(token: &RequestedToken) -> String {
