@@ -214,13 +214,7 @@ fn losing_containers(pod: &PodReview, token_volumes: &[TokenVolume]) -> Option<B
         .volumes
         .iter()
         .filter(|volume| has_files_like_tokens(volume));
-    let likes = likes.map(|volume| {
-        let mode = volume
-            .projected
-            .as_ref()
-            .and_then(|projected| projected.default_mode);
-        (&*volume.name, file_of_mode(mode.unwrap_or(DEFAULT_MODE)))
-    });
+    let likes = likes.map(|volume| (&*volume.name, file_of_mode(volume.projected_mode())));
     let open = tokens
         .chain(likes)
         .filter(|(_, file)| file.is_readable_by_all());

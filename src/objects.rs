@@ -419,6 +419,31 @@ pub struct Volume<'a> {
     pub other_source: Option<(Borrowed<'a>, OtherVolumeSource)>,
 }
 
+impl<'a> Volume<'a> {
+    /// What a projected volume brings together; nothing for another volume.
+    pub fn projections(&self) -> impl Iterator<Item = &VolumeProjection<'a>> {
+        let projected = self.projected.iter();
+        projected
+            .flat_map(|projected| projected.sources.iter())
+            .map(|source| &source.0)
+    }
+
+    /// The tokens of a projected volume.
+    pub fn tokens(&self) -> impl Iterator<Item = &ServiceAccountTokenProjection<'a>> {
+        let tokens = self
+            .projections()
+            .filter_map(|source| source.service_account_token.as_ref());
+        tokens.map(|token| &token.0)
+    }
+
+    /// The mode of a projected volume's files that have none of their own, as tokens never have.
+    pub fn projected_mode(&self) -> i32 {
+        let projected = self.projected.as_ref();
+        let mode = projected.and_then(|projected| projected.default_mode);
+        mode.unwrap_or(DEFAULT_MODE)
+    }
+}
+
 /// Decodes a volume: serde's derive has no field for what has any name.
 struct VolumeVisitor;
 

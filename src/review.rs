@@ -231,10 +231,7 @@ impl<'r> Review<'r> {
     }
 
     fn add_tokens_of_volume(&mut self, volume: &'r Volume<'r>, path: &FieldPath) {
-        let Some(projected) = &volume.projected else {
-            return;
-        };
-        for (i, source) in projected.sources.iter().enumerate() {
+        for (i, source) in volume.projections().enumerate() {
             if let Some(token) = &source.service_account_token {
                 let path = path.child("projected").element("sources", i);
                 self.tokens.push(RequestedToken {
@@ -263,9 +260,7 @@ impl<'r> Review<'r> {
             self.secrets
                 .push(view.reference(path, &source.secret_name, used, &source.items));
         }
-        let projected = volume.projected.iter();
-        let sources = projected.flat_map(|projected| projected.sources.iter());
-        for (i, source) in sources.enumerate() {
+        for (i, source) in volume.projections().enumerate() {
             let Some(source) = &source.secret else {
                 continue;
             };

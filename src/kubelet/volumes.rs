@@ -71,20 +71,16 @@ fn is_private(mode: Option<i32>) -> bool {
 /// True for a volume with the key of a Pod certificate, whose mode is that of a token: a common user
 /// alone has it (`pkg/volume/projected/projected.go`, `collectData`).
 pub fn has_certificate_key(volume: &Volume) -> bool {
-    projections(volume).any(|source| source.pod_certificate.is_some())
+    volume
+        .projections()
+        .any(|source| source.pod_certificate.is_some())
 }
 
 /// True for a volume with files that have the mode and owner of a token though they are none.
 pub fn has_files_like_tokens(volume: &Volume) -> bool {
-    projections(volume)
+    volume
+        .projections()
         .any(|source| source.pod_certificate.is_some() || source.cluster_trust_bundle.is_some())
-}
-
-fn projections<'v, 'a>(volume: &'v Volume<'a>) -> impl Iterator<Item = &'v VolumeProjection<'a>> {
-    let projected = volume.projected.iter();
-    projected
-        .flat_map(|projected| projected.sources.iter())
-        .map(|source| &source.0)
 }
 
 #[cfg(test)]

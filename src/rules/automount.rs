@@ -46,11 +46,10 @@ fn check<'r>(review: &'r Review, context: &'r Context) -> Vec<Violation<'r>> {
 
 /// True for the volume that the API server injects, whether its token was shortened since or not.
 fn is_injected_volume(volume: &Volume) -> bool {
-    let projected = volume.projected.iter();
-    let sources = projected.flat_map(|projected| projected.sources.iter());
-    let mut tokens = sources.filter_map(|source| source.service_account_token.as_ref());
     is_generated(&volume.name, INJECTED_VOLUME)
-        && tokens.any(|token| token.audience.is_empty() && &*token.path == "token")
+        && volume
+            .tokens()
+            .any(|token| token.audience.is_empty() && &*token.path == "token")
 }
 
 fn report(pod: &PodReview, account: &str, rule: AutomountRule) -> Violation<'static> {

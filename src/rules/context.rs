@@ -8,7 +8,6 @@ use crate::kubelet::users::common_user;
 use crate::legacy_tokens::{self, Finding, LegacyToken};
 use crate::message::quote_in_warning;
 use crate::missing_fs_group::{self, MissingFsGroup, TokenVolume};
-use crate::objects::DEFAULT_MODE;
 use crate::review::{PodReview, Review, SecretReference};
 use crate::settings::{Mode, Obstacle, Settings};
 use std::borrow::Cow;
@@ -151,16 +150,10 @@ fn token_volumes<'c>(
     let common_user = common_user(pod.spec);
     let mut volumes = Vec::new();
     for volume in pod.spec.volumes.iter() {
-        let Some(projected) = &volume.projected else {
-            continue;
-        };
-        let mut sources = projected.sources.iter();
-        if sources.any(|source| source.service_account_token.is_some()) {
-            let mode = projected.default_mode.unwrap_or(DEFAULT_MODE);
-            let file_before = projected_token_file(None, common_user, mode);
+        if volume.tokens().next().is_some() {
             volumes.push(TokenVolume {
                 name: &volume.name,
-                file_before,
+                file_before: projected_token_file(None, common_user, volume.projected_mode()),
             });
         }
     }

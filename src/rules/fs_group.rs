@@ -20,7 +20,7 @@ use crate::kubelet::token_file::projected_token_file;
 use crate::kubelet::users::{common_user, user_of};
 use crate::message::{quote, quote_in_warning};
 use crate::missing_fs_group::{Breakage, MissingFsGroup};
-use crate::objects::{DEFAULT_MODE, PodSpec};
+use crate::objects::PodSpec;
 use crate::patch::new_value;
 use crate::review::{EphemeralReview, PodReview, Review};
 use crate::rules::{Context, Remedy, Rule, Violation};
@@ -203,15 +203,9 @@ fn check_ephemeral(ephemeral: &EphemeralReview) -> Option<Violation<'static>> {
 
 /// The mode of the volume with a token from which most processes are kept out.
 fn most_private_token_mode(pod: &PodSpec) -> Option<i32> {
-    let projected = pod
-        .volumes
-        .iter()
-        .filter_map(|volume| volume.projected.as_ref());
-    let with_token = projected.filter(|projected| {
-        let mut sources = projected.sources.iter();
-        sources.any(|source| source.service_account_token.is_some())
-    });
-    let modes = with_token.map(|projected| projected.default_mode.unwrap_or(DEFAULT_MODE));
+    let volumes = pod.volumes.iter();
+    let with_token = volumes.filter(|volume| volume.tokens().next().is_some());
+    let modes = with_token.map(|volume| volume.projected_mode());
     modes.min_by_key(|mode| mode & 0o004)
 }
 

@@ -45,10 +45,7 @@ fn check_mounts<'r>(pod: &'r PodReview) -> Vec<Violation<'r>> {
         let Some(files) = token_files.get_mut(&*volume.name) else {
             continue;
         };
-        let projected = volume.projected.iter();
-        let sources = projected.flat_map(|projected| projected.sources.iter());
-        let tokens = sources.filter_map(|source| source.service_account_token.as_ref());
-        files.extend(tokens.map(|token| &*token.path));
+        files.extend(volume.tokens().map(|token| &*token.path));
     }
     let mut notices = Vec::new();
     for (volume, files) in token_files {
