@@ -2,10 +2,9 @@
 
 use crate::kubelet::mounts::{ContainerFacts, clean_path};
 use crate::kubelet::token_file::{WrittenFile, projected_token_file, secret_file};
-use crate::kubelet::users::common_user;
 use crate::legacy_tokens::LegacyToken;
 use crate::lifetime;
-use crate::objects::{DEFAULT_MODE, PodSpec, SecretVolumeSource, Volume};
+use crate::objects::{DEFAULT_MODE, SecretVolumeSource, Volume};
 use crate::review::{PodReview, Review, SecretUse};
 use crate::settings::Settings;
 use k8s_openapi::api::core::v1::{
@@ -104,8 +103,8 @@ impl<'r> Conversion<'r> {
 impl NewToken {
     /// True where a process that starts as root and becomes another user could read the token before
     /// and can't afterwards. `fs_group` is the group that the Pod will have.
-    pub fn narrows_access(&self, spec: &PodSpec, fs_group: Option<i64>) -> bool {
-        let after = projected_token_file(fs_group, common_user(spec), self.default_mode);
+    pub fn narrows_access(&self, pod: &PodReview, fs_group: Option<i64>) -> bool {
+        let after = projected_token_file(fs_group, pod.common_user, self.default_mode);
         self.file_before.is_readable_by_all() && !after.is_readable_by_all()
     }
 }

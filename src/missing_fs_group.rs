@@ -2,10 +2,9 @@
 //! sets, and what of the Pod that may break.
 
 use crate::kubelet::mounts::{ContainerFacts, Mount};
-use crate::kubelet::operating_system::is_windows;
 use crate::kubelet::token_file::{WrittenFile, projected_token_file};
 use crate::kubelet::user_namespace::{LAST_MAPPED_ID, has_group};
-use crate::kubelet::users::{common_group, common_user};
+use crate::kubelet::users::common_group;
 use crate::kubelet::volumes::{
     has_certificate_key, has_files, has_files_like_tokens, has_private_file, outliving_source,
 };
@@ -49,13 +48,13 @@ pub struct Breakage {
     pub advice: String,
 }
 
-/// Decides what a mutation does; `None` for a Pod that needs no fsGroup or has one.
+/// Decides what a mutation does for a Pod with a token; `None` if it needs no fsGroup or has one.
 pub fn decide(
     pod: &PodReview,
     token_volumes: &[TokenVolume],
     settings: &FsGroup,
 ) -> Option<MissingFsGroup> {
-    if !needs_group(pod, token_volumes, settings) {
+    if !needs_group(pod, settings) {
         return None;
     }
     let group = group_to_set(pod, settings);
@@ -92,15 +91,12 @@ pub fn decide(
     })
 }
 
-/// True for a Pod with a token whose file has to be limited to a group, and isn't.
-fn needs_group(pod: &PodReview, token_volumes: &[TokenVolume], settings: &FsGroup) -> bool {
-    let has_token = !token_volumes.is_empty() || pod.injects_token;
-    let is_enough = settings.common_user == CommonUser::Accept && common_user(pod.spec).is_some();
-    has_token
-        && pod.spec.security_context.fs_group.is_none()
+/// True where the token's file has to be limited to a group, and isn't.
+fn needs_group(pod: &PodReview, settings: &FsGroup) -> bool {
+    let is_enough = settings.common_user == CommonUser::Accept && pod.common_user.is_some();
+    pod.spec.security_context.fs_group.is_none()
         && settings.rule == GroupRule::MustRunAs
         && !is_enough
-        && !is_windows(pod.spec)
 }
 
 /// The group that all containers share, if it is allowed, else the default; in a user namespace one
@@ -165,7 +161,7 @@ fn advise_common_user(setting: &str, settings: &FsGroup) -> String {
 /// What would happen to a file that its group mustn't read, in a volume that a container sees which
 /// may be the file's owner: root, or for the key of a Pod certificate the user of all containers.
 fn private_volume(pod: &PodReview, settings: &FsGroup) -> Option<Breakage> {
-    let has_owner = common_user(pod.spec).is_some();
+    let has_owner = pod.common_user.is_some();
     let of_possible_root = mounted_volumes(pod, |facts| facts.may_be_root);
     let is_key = |volume: &Volume| {
         has_owner && has_certificate_key(volume) && !pod.mounts_of(&volume.name).is_empty()
@@ -204,26 +200,12 @@ fn mounted_volumes<'r>(
 /// What would happen in containers that see a token which every process could read, may be root and
 /// may change their groups: a process that becomes another user loses it.
 fn losing_containers(pod: &PodReview, token_volumes: &[TokenVolume]) -> Option<Breakage> {
-    let common_user = common_user(pod.spec);
-    let file_of_mode = |mode| projected_token_file(None, common_user, mode);
-    let tokens = token_volumes
-        .iter()
-        .map(|volume| (volume.name, volume.file_before));
-    let likes = pod
-        .spec
-        .volumes
-        .iter()
-        .filter(|volume| has_files_like_tokens(volume));
-    let likes = likes.map(|volume| (&*volume.name, file_of_mode(volume.projected_mode())));
-    let open = tokens
-        .chain(likes)
-        .filter(|(_, file)| file.is_readable_by_all());
-    let mut open_names = BTreeSet::new();
-    open_names.extend(open.map(|(name, _)| name));
-    let is_injected_open = pod.injects_token && file_of_mode(DEFAULT_MODE).is_readable_by_all();
+    let open = open_volumes(pod, token_volumes);
+    let injected = projected_token_file(None, pod.common_user, DEFAULT_MODE);
+    let is_injected_open = pod.injects_token && injected.is_readable_by_all();
     let sees_open = |facts: &ContainerFacts| {
         let mut mounts = facts.container.volume_mounts.iter();
-        is_injected_open || mounts.any(|mount| open_names.contains(&*mount.name))
+        is_injected_open || mounts.any(|mount| open.contains(&*mount.name))
     };
     let changing = pod
         .containers
@@ -242,4 +224,24 @@ fn losing_containers(pod: &PodReview, token_volumes: &[TokenVolume]) -> Option<B
         ),
         advice: "set runAsNonRoot, or the runAsUser that it becomes".to_owned(),
     })
+}
+
+/// The volumes with a token, or with files that look like one, which every process can read.
+fn open_volumes<'p>(pod: &'p PodReview, token_volumes: &'p [TokenVolume]) -> BTreeSet<&'p str> {
+    let tokens = token_volumes
+        .iter()
+        .map(|volume| (volume.name, volume.file_before));
+    let volumes = pod.spec.volumes.iter();
+    let like_tokens = volumes.filter(|volume| has_files_like_tokens(volume));
+    let like_tokens = like_tokens.map(|volume| {
+        let mode = volume.projected_mode();
+        let file = projected_token_file(None, pod.common_user, mode);
+        (&*volume.name, file)
+    });
+    let open = tokens
+        .chain(like_tokens)
+        .filter(|(_, file)| file.is_readable_by_all());
+    let mut names = BTreeSet::new();
+    names.extend(open.map(|(name, _)| name));
+    names
 }

@@ -6,6 +6,7 @@ use crate::field_path::FieldPath;
 use crate::kubelet::mounts::{
     ContainerFacts, Mount, Mounts, TOKEN_FOLDER, TokenPlaces, mounts_never_updated,
 };
+use crate::kubelet::users::common_user;
 use crate::objects::{
     CSIDriver, KeyToPath, PersistentVolumeClaim, PodSpec, SecretProjection, SecretVolumeSource,
     ServiceAccountTokenProjection, TokenRequestSpec, Volume, VolumeMount,
@@ -34,6 +35,8 @@ pub struct PodReview<'r> {
     pub path: FieldPath,
     pub containers: Vec<ContainerFacts<'r>>,
     pub mounts: Mounts<'r>,
+    /// The user that all containers set, if they set one.
+    pub common_user: Option<i64>,
     /// The claims of a StatefulSet, each of which adds a volume to each of its Pods.
     pub claims: &'r [Object<PersistentVolumeClaim<'r>>],
     /// True for what isn't a Pod yet.
@@ -224,6 +227,7 @@ impl<'r> Review<'r> {
             path,
             containers,
             mounts,
+            common_user: common_user(spec),
             claims,
             is_template,
             injects_token,

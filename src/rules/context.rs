@@ -4,11 +4,10 @@ use crate::cluster::{LookUpError, Secrets};
 use crate::conversion::{Conversion, NewToken, find_losing_containers};
 use crate::kubelet::operating_system::is_windows;
 use crate::kubelet::token_file::projected_token_file;
-use crate::kubelet::users::common_user;
 use crate::legacy_tokens::{self, Finding, LegacyToken};
 use crate::message::quote_in_warning;
 use crate::missing_fs_group::{self, MissingFsGroup, TokenVolume};
-use crate::review::{PodReview, Review, SecretReference};
+use crate::review::{PodReview, Review, SecretReference, TokenSource};
 use crate::settings::{Mode, Obstacle, Settings};
 use std::borrow::Cow;
 
@@ -17,8 +16,9 @@ use std::borrow::Cow;
 pub struct Context<'c> {
     pub settings: &'c Settings,
     pub legacy_tokens: Vec<JudgedReference<'c>>,
-    /// The first volume with a token, or with a legacy one that a projected one could replace.
-    pub token_volume: Option<&'c str>,
+    /// The first token, or legacy one that could be replaced, whose file an fsGroup limits; `None` on
+    /// Windows, where there is no fsGroup.
+    pub token_in_file: Option<TokenSource<'c>>,
     pub missing_fs_group: Option<MissingFsGroup>,
 }
 
@@ -52,24 +52,28 @@ impl<'c> Context<'c> {
             .collect();
         limit_conversions(&mut legacy_tokens);
         let mut missing_fs_group = None;
-        let mut token_volume = None;
-        if let Some(pod) = &review.pod {
+        let mut token_in_file = None;
+        let pod = review.pod.as_ref();
+        if let Some(pod) = pod.filter(|pod| !is_windows(pod.spec)) {
             let volumes = token_volumes(pod, &legacy_tokens);
-            token_volume = volumes.first().map(|volume| volume.name);
-            missing_fs_group = missing_fs_group::decide(pod, &volumes, &settings.fs_group);
+            let in_volume = volumes
+                .first()
+                .map(|volume| TokenSource::Volume(volume.name));
+            token_in_file = in_volume.or(pod.injects_token.then_some(TokenSource::Injected));
+            if token_in_file.is_some() {
+                missing_fs_group = missing_fs_group::decide(pod, &volumes, &settings.fs_group);
+            }
             let fs_group = match missing_fs_group {
                 Some(MissingFsGroup::Set { group, .. }) => Some(group),
                 _ => pod.spec.security_context.fs_group,
             };
             let choice = settings.fs_group.root_containers;
-            if !is_windows(pod.spec) {
-                judge_losses(&mut legacy_tokens, pod, fs_group, choice);
-            }
+            judge_losses(&mut legacy_tokens, pod, fs_group, choice);
         }
         Self {
             settings,
             legacy_tokens,
-            token_volume,
+            token_in_file,
             missing_fs_group,
         }
     }
@@ -147,13 +151,12 @@ fn token_volumes<'c>(
     pod: &PodReview<'c>,
     legacy_tokens: &[JudgedReference<'c>],
 ) -> Vec<TokenVolume<'c>> {
-    let common_user = common_user(pod.spec);
     let mut volumes = Vec::new();
     for volume in pod.spec.volumes.iter() {
         if volume.tokens().next().is_some() {
             volumes.push(TokenVolume {
                 name: &volume.name,
-                file_before: projected_token_file(None, common_user, volume.projected_mode()),
+                file_before: projected_token_file(None, pod.common_user, volume.projected_mode()),
             });
         }
     }
@@ -191,7 +194,7 @@ fn judge_losses(
             continue;
         };
         let token = conversion.token;
-        if !token.is_some_and(|token| token.narrows_access(pod.spec, fs_group)) {
+        if !token.is_some_and(|token| token.narrows_access(pod, fs_group)) {
             continue;
         }
         let Some(facts) = losing_by_volume.get(&*conversion.volume.name) else {

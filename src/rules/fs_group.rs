@@ -22,7 +22,7 @@ use crate::message::{quote, quote_in_warning};
 use crate::missing_fs_group::{Breakage, MissingFsGroup};
 use crate::objects::PodSpec;
 use crate::patch::new_value;
-use crate::review::{EphemeralReview, PodReview, Review};
+use crate::review::{EphemeralReview, Review, TokenSource};
 use crate::rules::{Context, Remedy, Rule, Violation};
 use crate::settings::{FsGroup, GroupRule};
 
@@ -35,40 +35,25 @@ fn check<'r>(review: &'r Review, context: &'r Context) -> Vec<Violation<'r>> {
     if let Some(ephemeral) = &review.ephemeral {
         return Vec::from_iter(check_ephemeral(ephemeral));
     }
-    let Some(pod) = &review.pod else {
+    let (Some(pod), Some(token)) = (&review.pod, context.token_in_file) else {
         return Vec::new();
     };
     let path = pod.path.child("securityContext").child("fsGroup");
-    let volume = context.token_volume;
-    let missing = context.missing_fs_group.as_ref();
-    let violation = match missing {
-        Some(missing) => Some(report_missing(path, volume, missing, pod.is_template)),
-        None => check_group(path, pod, volume, &context.settings.fs_group),
+    let violation = match &context.missing_fs_group {
+        Some(missing) => Some(report_missing(path, token, missing, pod.is_template)),
+        None => check_group(path, pod.spec, &context.settings.fs_group),
     };
-    let violation = violation.map(|violation| {
-        let is_presumed = volume.is_none();
-        Violation {
-            is_presumed,
-            ..violation
-        }
+    let violation = violation.map(|violation| Violation {
+        is_presumed: token == TokenSource::Injected,
+        ..violation
     });
     Vec::from_iter(violation)
 }
 
-/// A group that is set has to be allowed, where there is a token for it.
-fn check_group(
-    path: FieldPath,
-    pod: &PodReview,
-    volume: Option<&str>,
-    settings: &FsGroup,
-) -> Option<Violation<'static>> {
-    let group = pod.spec.security_context.fs_group?;
-    let has_token = volume.is_some() || pod.injects_token;
-    if !has_token
-        || settings.rule == GroupRule::RunAsAny
-        || settings.allows(group)
-        || is_windows(pod.spec)
-    {
+/// A group that is set has to be allowed.
+fn check_group(path: FieldPath, pod: &PodSpec, settings: &FsGroup) -> Option<Violation<'static>> {
+    let group = pod.security_context.fs_group?;
+    if settings.rule == GroupRule::RunAsAny || settings.allows(group) {
         return None;
     }
     let allowed = settings.allowed().iter().map(|range| range.0.to_string());
@@ -79,7 +64,7 @@ fn check_group(
 
 fn report_missing(
     path: FieldPath,
-    volume: Option<&str>,
+    token: TokenSource,
     missing: &MissingFsGroup,
     is_template: bool,
 ) -> Violation<'static> {
@@ -100,7 +85,7 @@ fn report_missing(
             (Some(*group), String::new(), remedy)
         }
     };
-    let message = require_group(volume, group) + &reason;
+    let message = require_group(token, group) + &reason;
     Violation::new(path, message, remedy)
 }
 
@@ -160,10 +145,10 @@ fn set_group(
     }
 }
 
-fn require_group(volume: Option<&str>, group: Option<i64>) -> String {
-    let holder = match volume {
-        Some(volume) => format!("volume {}", quote(volume)),
-        None => "the volume that the API server injects".to_owned(),
+fn require_group(token: TokenSource, group: Option<i64>) -> String {
+    let holder = match token {
+        TokenSource::Volume(name) => format!("volume {}", quote(name)),
+        _ => "the volume that the API server injects".to_owned(),
     };
     let example = group
         .map(|group| format!(", such as {group}"))
