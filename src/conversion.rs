@@ -1,17 +1,193 @@
-//! A volume with a legacy token as a projected volume with the same files; or why it can't be one.
+//! Which volumes with a legacy token become projected volumes with the same files; and why others
+//! can't.
 
+use crate::cluster::LookUpError;
 use crate::kubelet::mounts::{ContainerFacts, clean_path};
 use crate::kubelet::token_file::{WrittenFile, projected_token_file, secret_file};
-use crate::legacy_tokens::LegacyToken;
+use crate::legacy_tokens::{Finding, LegacyToken};
 use crate::lifetime;
+use crate::message::quote_in_warning;
 use crate::objects::{DEFAULT_MODE, SecretVolumeSource, Volume};
-use crate::review::{PodReview, Review, SecretUse};
-use crate::settings::Settings;
+use crate::review::{PodReview, Review, SecretReference, SecretUse};
+use crate::settings::{Mode, Obstacle, Settings};
 use k8s_openapi::api::core::v1::{
     ConfigMapProjection, DownwardAPIProjection, DownwardAPIVolumeFile, KeyToPath,
     ObjectFieldSelector, ProjectedVolumeSource, ServiceAccountTokenProjection, VolumeProjection,
 };
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// A reference to a Secret with a legacy token, or one of which nobody can tell.
+pub struct JudgedReference<'r> {
+    pub reference: &'r SecretReference<'r>,
+    pub judgement: Judgement<'r>,
+}
+
+pub enum Judgement<'r> {
+    Unknown(LookUpError),
+    /// It stays; why, if the owner's volume could have been replaced.
+    Kept {
+        owner: Cow<'r, str>,
+        why: Option<String>,
+    },
+    /// A mutation replaces the volume. Some containers may lose the token by it.
+    Converted {
+        owner: Cow<'r, str>,
+        conversion: Conversion<'r>,
+        losing: Option<String>,
+    },
+}
+
+/// Judges what was found about each reference. Of the conversions [`judge_losses`] has the last word.
+pub fn judge<'r>(
+    findings: Vec<Finding<'r>>,
+    review: &Review<'r>,
+    settings: &Settings,
+) -> Vec<JudgedReference<'r>> {
+    let findings = findings.into_iter();
+    let mut judged: Vec<_> = findings
+        .map(|finding| JudgedReference::new(finding, review, settings))
+        .collect();
+    limit_conversions(&mut judged);
+    judged
+}
+
+/// The tokens that come in place of legacy ones, each with its volume, when the request is admitted:
+/// other modes than `mutate` convert nothing.
+pub fn new_tokens<'r>(
+    legacy_tokens: &[JudgedReference<'r>],
+    settings: &Settings,
+) -> impl Iterator<Item = (NewToken, &'r str)> {
+    let mutates = settings.mode == Mode::Mutate;
+    let judged = legacy_tokens.iter().filter(move |_| mutates);
+    let conversions = judged.filter_map(JudgedReference::conversion);
+    conversions.filter_map(|conversion| Some((conversion.token?, &*conversion.volume.name)))
+}
+
+impl<'r> JudgedReference<'r> {
+    fn new(finding: Finding<'r>, review: &Review<'r>, settings: &Settings) -> Self {
+        match finding {
+            Finding::Unknown(reference, error) => Self {
+                reference,
+                judgement: Judgement::Unknown(error),
+            },
+            Finding::LegacyToken(token) => {
+                let conversion = Conversion::new(&token, review, settings);
+                let LegacyToken {
+                    reference, owner, ..
+                } = token;
+                let judgement = match conversion {
+                    Ok(conversion) => Judgement::Converted {
+                        owner,
+                        conversion,
+                        losing: None,
+                    },
+                    Err(why) => Judgement::Kept { owner, why },
+                };
+                Self {
+                    reference,
+                    judgement,
+                }
+            }
+        }
+    }
+
+    /// The conversion, if there is one.
+    pub fn conversion(&self) -> Option<&Conversion<'r>> {
+        match &self.judgement {
+            Judgement::Converted { conversion, .. } => Some(conversion),
+            _ => None,
+        }
+    }
+}
+
+/// The most volumes that are converted in one Pod: an account has one token Secret, or two.
+const MOST_CONVERSIONS: usize = 20;
+
+/// Refuses to convert more volumes than anybody has.
+fn limit_conversions(legacy_tokens: &mut [JudgedReference]) {
+    let mut conversions = 0;
+    for judged in legacy_tokens {
+        let Judgement::Converted { owner, .. } = &mut judged.judgement else {
+            continue;
+        };
+        conversions += 1;
+        if conversions > MOST_CONVERSIONS {
+            let owner = std::mem::take(owner);
+            let why = format!("at most {MOST_CONVERSIONS} volumes of a Pod are");
+            judged.judgement = Judgement::Kept {
+                owner,
+                why: Some(why),
+            };
+        }
+    }
+}
+
+/// A conversion may take the token from a process that could read the Secret. What the operator says
+/// of an added fsGroup decides whether it is done all the same.
+pub fn judge_losses(
+    legacy_tokens: &mut [JudgedReference],
+    pod: &PodReview,
+    fs_group: Option<i64>,
+    choice: Obstacle,
+) {
+    if !legacy_tokens
+        .iter()
+        .any(|judged| judged.conversion().is_some())
+    {
+        return;
+    }
+    let losing_by_volume = find_losing_containers(pod);
+    for judged in legacy_tokens {
+        let Judgement::Converted {
+            owner,
+            conversion,
+            losing,
+        } = &mut judged.judgement
+        else {
+            continue;
+        };
+        let token = conversion.token;
+        if !token.is_some_and(|token| token.narrows_access(pod, fs_group)) {
+            continue;
+        }
+        let Some(facts) = losing_by_volume.get(&*conversion.volume.name) else {
+            continue;
+        };
+        let name = quote_in_warning(&facts.container.name);
+        if choice == Obstacle::Set {
+            *losing = Some(name);
+        } else {
+            let why = format!(
+                "a process in container {name} that starts as root and becomes another user could \
+                 not read the token any more: set runAsNonRoot, or the runAsUser that it becomes"
+            );
+            let owner = std::mem::take(owner);
+            judged.judgement = Judgement::Kept {
+                owner,
+                why: Some(why),
+            };
+        }
+    }
+}
+
+/// Containers that may lose a token which every process could read: by each volume, the first one
+/// that mounts it and may change its groups.
+fn find_losing_containers<'p, 'r>(
+    pod: &'p PodReview<'r>,
+) -> BTreeMap<&'r str, &'p ContainerFacts<'r>> {
+    let mut by_volume = BTreeMap::new();
+    for facts in pod
+        .containers
+        .iter()
+        .filter(|facts| facts.may_change_groups)
+    {
+        for mount in facts.container.volume_mounts.iter() {
+            by_volume.entry(&*mount.name).or_insert(facts);
+        }
+    }
+    by_volume
+}
 
 /// What comes in place of a volume with a legacy token.
 pub struct Conversion<'r> {
@@ -42,7 +218,7 @@ struct ShownFile<'v> {
 impl<'r> Conversion<'r> {
     /// The projected volume, with the same files and modes, that comes in place of a volume with the
     /// token of the Pod's own account; or why not, and what would help.
-    pub fn new(
+    fn new(
         token: &LegacyToken<'r>,
         review: &Review<'r>,
         settings: &Settings,
@@ -103,28 +279,10 @@ impl<'r> Conversion<'r> {
 impl NewToken {
     /// True where a process that starts as root and becomes another user could read the token before
     /// and can't afterwards. `fs_group` is the group that the Pod will have.
-    pub fn narrows_access(&self, pod: &PodReview, fs_group: Option<i64>) -> bool {
+    fn narrows_access(&self, pod: &PodReview, fs_group: Option<i64>) -> bool {
         let after = projected_token_file(fs_group, pod.common_user, self.default_mode);
         self.file_before.is_readable_by_all() && !after.is_readable_by_all()
     }
-}
-
-/// Containers that may lose a token which every process could read: by each volume, the first one
-/// that mounts it and may change its groups.
-pub fn find_losing_containers<'p, 'r>(
-    pod: &'p PodReview<'r>,
-) -> BTreeMap<&'r str, &'p ContainerFacts<'r>> {
-    let mut by_volume = BTreeMap::new();
-    for facts in pod
-        .containers
-        .iter()
-        .filter(|facts| facts.may_change_groups)
-    {
-        for mount in facts.container.volume_mounts.iter() {
-            by_volume.entry(&*mount.name).or_insert(facts);
-        }
-    }
-    by_volume
 }
 
 /// Whether there is no doubt that the volume holds the token of the Pod's own account.

@@ -1,6 +1,7 @@
 //! What a mutation does for a Pod whose token needs an fsGroup and that has none: which group it
 //! sets, and what of the Pod that may break.
 
+use crate::conversion::{JudgedReference, NewToken};
 use crate::kubelet::mounts::{ContainerFacts, Mount};
 use crate::kubelet::token_file::{WrittenFile, projected_token_file};
 use crate::kubelet::user_namespace::{LAST_MAPPED_ID, has_group};
@@ -46,6 +47,29 @@ pub enum MissingFsGroup {
 pub struct Breakage {
     pub what: String,
     pub advice: String,
+}
+
+/// The volumes with a token, projected ones first.
+pub fn token_volumes<'r>(
+    pod: &PodReview<'r>,
+    legacy_tokens: &[JudgedReference<'r>],
+) -> Vec<TokenVolume<'r>> {
+    let mut volumes = Vec::new();
+    for volume in pod.spec.volumes.iter() {
+        if volume.tokens().next().is_some() {
+            volumes.push(TokenVolume {
+                name: &volume.name,
+                file_before: projected_token_file(None, pod.common_user, volume.projected_mode()),
+            });
+        }
+    }
+    for conversion in legacy_tokens.iter().filter_map(JudgedReference::conversion) {
+        if let Some(NewToken { file_before, .. }) = conversion.token {
+            let name = &*conversion.volume.name;
+            volumes.push(TokenVolume { name, file_before });
+        }
+    }
+    volumes
 }
 
 /// Decides what a mutation does for a Pod with a token; `None` if it needs no fsGroup or has one.

@@ -14,11 +14,11 @@
 //! message says why.
 
 use crate::cluster::LookUpError;
-use crate::conversion::Conversion;
+use crate::conversion::{Conversion, JudgedReference, Judgement};
 use crate::message::{name_owner, quote, quote_in_warning};
 use crate::patch::new_value;
 use crate::review::{Review, SecretReference};
-use crate::rules::{Context, JudgedReference, Judgement, Message, Remedy, Rule, Violation};
+use crate::rules::{Context, Message, Remedy, Rule, Violation};
 
 pub const RULE: Rule = Rule {
     name: "legacy-token",

@@ -7,7 +7,7 @@ use crate::settings::Mode;
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub use context::{Context, JudgedReference, Judgement};
+pub use context::Context;
 
 mod context;
 

@@ -9,6 +9,7 @@
 //!
 //! Mutation: none.
 
+use crate::conversion::new_tokens;
 use crate::kubelet::mounts::{Mount, mounts_never_updated};
 use crate::lifetime;
 use crate::message::quote_in_warning;
@@ -85,7 +86,7 @@ fn check_grace_period(
         };
         (lifetime::admitted(token, context.settings), volume)
     });
-    let converted = context.new_tokens();
+    let converted = new_tokens(&context.legacy_tokens, context.settings);
     let converted = converted.map(|(token, volume)| (token.lifetime, Some(volume)));
     let shortest = tokens.chain(converted).min();
     let (lifetime, volume) = shortest.filter(|(lifetime, _)| grace_period > *lifetime)?;
