@@ -2,7 +2,8 @@
 //! can't.
 
 use crate::cluster::LookUpError;
-use crate::kubelet::mounts::{ContainerFacts, clean_path};
+use crate::kubelet::containers::ContainerFacts;
+use crate::kubelet::mounts::clean_path;
 use crate::kubelet::token_file::{WrittenFile, projected_token_file, secret_file};
 use crate::legacy_tokens::{Finding, LegacyToken};
 use crate::lifetime;

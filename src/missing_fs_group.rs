@@ -2,7 +2,8 @@
 //! sets, and what of the Pod that may break.
 
 use crate::conversion::{JudgedReference, NewToken};
-use crate::kubelet::mounts::{ContainerFacts, Mount};
+use crate::kubelet::containers::ContainerFacts;
+use crate::kubelet::mounts::Mount;
 use crate::kubelet::token_file::{WrittenFile, projected_token_file};
 use crate::kubelet::user_namespace::{LAST_MAPPED_ID, has_group};
 use crate::kubelet::users::common_group;

@@ -196,6 +196,21 @@ pub struct Secret<'a> {
     pub string_data: Nested<SecretData<'a>>,
 }
 
+impl Secret<'_> {
+    pub fn has_token_type(&self) -> bool {
+        &*self.r#type == TOKEN_SECRET
+    }
+
+    /// The value of the key `token` as it was written, in either field; what is empty is absent.
+    pub fn written_token(&self) -> (&str, &str) {
+        (&self.data.token, &self.string_data.token)
+    }
+
+    pub fn has_token(&self) -> bool {
+        self.written_token() != ("", "")
+    }
+}
+
 /// The one key of a Secret that is looked at. What it holds goes nowhere.
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]

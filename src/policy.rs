@@ -119,7 +119,7 @@ fn apply_rules(
     }
     let answering = Answering {
         mode: settings.mode,
-        is_template: matches!(review.subject, Subject::Template { .. }),
+        is_template: review.is_template(),
         audited_mode,
     };
     let (mut response, patches) = Response::new(answering, violations);

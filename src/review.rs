@@ -3,9 +3,8 @@
 
 use crate::decode::Object;
 use crate::field_path::FieldPath;
-use crate::kubelet::mounts::{
-    ContainerFacts, Mount, Mounts, TOKEN_FOLDER, TokenPlaces, mounts_never_updated,
-};
+use crate::kubelet::containers::ContainerFacts;
+use crate::kubelet::mounts::{Mount, Mounts, TOKEN_FOLDER, TokenPlaces, mounts_never_updated};
 use crate::kubelet::users::common_user;
 use crate::objects::{
     CSIDriver, KeyToPath, PersistentVolumeClaim, PodSpec, SecretProjection, SecretVolumeSource,
@@ -39,8 +38,6 @@ pub struct PodReview<'r> {
     pub common_user: Option<i64>,
     /// The claims of a StatefulSet, each of which adds a volume to each of its Pods.
     pub claims: &'r [Object<PersistentVolumeClaim<'r>>],
-    /// True for what isn't a Pod yet.
-    pub is_template: bool,
     /// True for a template whose Pods get a token injected, unless the account says otherwise.
     pub injects_token: bool,
 }
@@ -162,11 +159,11 @@ impl<'r> Review<'r> {
             }
             Subject::Pod(_) => {
                 let spec = subject.pod_spec().ok_or_else(missing_spec)?;
-                review.add_pod(spec, spec_path, &[], false);
+                review.add_pod(spec, spec_path, &[]);
             }
             Subject::Template { claims, .. } => {
                 let spec = subject.pod_spec().ok_or_else(missing_spec)?;
-                review.add_pod(spec, spec_path, claims, true);
+                review.add_pod(spec, spec_path, claims);
             }
             Subject::EphemeralContainers { new, old } => {
                 let new = &new.spec.as_ref().ok_or_else(missing_spec)?.0;
@@ -175,6 +172,11 @@ impl<'r> Review<'r> {
             }
         }
         Ok(review)
+    }
+
+    /// True for what isn't a Pod yet.
+    pub fn is_template(&self) -> bool {
+        matches!(self.subject, Subject::Template { .. })
     }
 
     fn add_csi_driver(&mut self, driver: &'r CSIDriver<'r>, spec_path: &FieldPath) {
@@ -197,7 +199,6 @@ impl<'r> Review<'r> {
         spec: &'r PodSpec<'r>,
         path: FieldPath,
         claims: &'r [Object<PersistentVolumeClaim<'r>>],
-        is_template: bool,
     ) {
         let containers = ContainerFacts::of_all(spec);
         let mounts = Mounts::new(&containers);
@@ -211,7 +212,7 @@ impl<'r> Review<'r> {
         for container in &containers {
             self.add_environment(container, &container.path(&path));
         }
-        let injects_token = is_template && gets_token_injected(spec);
+        let injects_token = self.is_template() && gets_token_injected(spec);
         if injects_token {
             self.tokens.push(RequestedToken {
                 path: path.child("automountServiceAccountToken"),
@@ -229,7 +230,6 @@ impl<'r> Review<'r> {
             mounts,
             common_user: common_user(spec),
             claims,
-            is_template,
             injects_token,
         });
     }

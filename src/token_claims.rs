@@ -1,7 +1,7 @@
 //! What a legacy token says of itself. It is never verified, and goes nowhere.
 
 use crate::decode::decode_object;
-use crate::objects::{SERVICE_ACCOUNT_NAME, Secret, TOKEN_SECRET};
+use crate::objects::{SERVICE_ACCOUNT_NAME, Secret};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::Deserialize;
@@ -19,19 +19,6 @@ pub struct LegacyClaims {
 }
 
 impl Secret<'_> {
-    pub fn has_token_type(&self) -> bool {
-        &*self.r#type == TOKEN_SECRET
-    }
-
-    /// The value of the key `token` as it was written, in either field; what is empty is absent.
-    pub fn written_token(&self) -> (&str, &str) {
-        (&self.data.token, &self.string_data.token)
-    }
-
-    pub fn has_token(&self) -> bool {
-        self.written_token() != ("", "")
-    }
-
     /// The service account whose token the Secret holds: of one of Kubernetes' type the annotation
     /// says it, else the token's own claims. Empty where none does.
     pub fn service_account(&self) -> String {

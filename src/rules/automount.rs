@@ -36,7 +36,7 @@ fn check<'r>(review: &'r Review, context: &'r Context) -> Vec<Violation<'r>> {
     }
     let mut volumes = pod.spec.volumes.iter();
     let has_volume = volumes.any(|volume| is_injected_volume(volume));
-    let violation = if pod.is_template {
+    let violation = if review.is_template() {
         (has_volume || pod.injects_token).then(|| warn_template(pod, review.service_account))
     } else {
         has_volume.then(|| report(pod, review.service_account, settings.rule))

@@ -14,7 +14,7 @@
 //! An ephemeral container may end what a common user protected: whoever adds it is warned.
 
 use crate::field_path::FieldPath;
-use crate::kubelet::mounts::ContainerFacts;
+use crate::kubelet::containers::ContainerFacts;
 use crate::kubelet::operating_system::is_windows;
 use crate::kubelet::token_file::projected_token_file;
 use crate::kubelet::users::{common_user, user_of};
@@ -40,7 +40,7 @@ fn check<'r>(review: &'r Review, context: &'r Context) -> Vec<Violation<'r>> {
     };
     let path = pod.path.child("securityContext").child("fsGroup");
     let violation = match &context.missing_fs_group {
-        Some(missing) => Some(report_missing(path, token, missing, pod.is_template)),
+        Some(missing) => Some(report_missing(path, token, missing, review.is_template())),
         None => check_group(path, pod.spec, &context.settings.fs_group),
     };
     let violation = violation.map(|violation| Violation {

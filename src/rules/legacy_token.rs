@@ -100,14 +100,13 @@ fn convert<'r>(
     review: &Review,
 ) -> Remedy<'r> {
     let path = &reference.path;
-    let is_template = review.pod.as_ref().is_some_and(|pod| pod.is_template);
     let mut warnings = Vec::new();
     if let Some(token) = conversion.token {
         let warning = format!(
             "{path}: read the token again when it changes: in place of Secret {} there {} a token of {} \
              seconds that the kubelet renews",
             quote_in_warning(reference.name),
-            if is_template {
+            if review.is_template() {
                 "will be in its Pods"
             } else {
                 "is"

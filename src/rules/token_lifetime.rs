@@ -27,7 +27,7 @@ pub const RULE: Rule = Rule {
 };
 
 fn check<'r>(review: &'r Review, context: &'r Context) -> Vec<Violation<'r>> {
-    let is_template = review.pod.as_ref().is_some_and(|pod| pod.is_template);
+    let is_template = review.is_template();
     let tokens = review.tokens.iter();
     tokens
         .filter_map(|token| check_token(token, is_template, context.settings))
