@@ -89,7 +89,7 @@ pub fn decode_object<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, DecodeE
 
 /// The path of the field at which serde_json gave up, and what it says about it. The path is empty
 /// for text that isn't JSON.
-pub fn locate(json: &str, error: &serde_json::Error) -> (String, String) {
+fn locate(json: &str, error: &serde_json::Error) -> (String, String) {
     let message = error.to_string();
     if !error.is_data() {
         return (String::new(), message);

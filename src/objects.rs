@@ -28,6 +28,12 @@ pub const DEFAULT_MODE: i32 = 0o644;
 
 pub type List<T> = OrDefault<Vec<Object<T>>>;
 pub type Nested<T> = OrDefault<Object<T>>;
+
+/// On the heap, so that the views with such a field stay small.
+pub type Boxed<T> = Option<Box<Object<T>>>;
+
+const LONGEST_NAME: usize = 253;
+
 /// A name that is compared with others. Those of Kubernetes have 253 characters at most
 /// (`staging/src/k8s.io/apimachinery/pkg/util/validation`, `IsDNS1123Subdomain`); a longer one, which
 /// it refuses, is cut.
@@ -47,11 +53,6 @@ impl<'a> From<Text<'a>> for Name<'a> {
         Self(name)
     }
 }
-
-const LONGEST_NAME: usize = 253;
-
-/// On the heap, so that the views with such a field stay small.
-pub type Boxed<T> = Option<Box<Object<T>>>;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]

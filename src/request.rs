@@ -113,7 +113,7 @@ impl Workload {
     }
 
     /// The fields that lead to the Pod template.
-    pub fn template_path(self) -> &'static [&'static str] {
+    fn template_path(self) -> &'static [&'static str] {
         match self {
             Self::CronJob => &["spec", "jobTemplate", "spec", "template"],
             Self::PodTemplate => &["template"],

@@ -20,7 +20,7 @@ mod token_lifetime;
 mod token_renewal;
 
 /// All rules, sorted by name. None depends on another one having run.
-pub const RULES: &[Rule] = &[
+const RULES: &[Rule] = &[
     audience::RULE,
     automount::RULE,
     fs_group::RULE,
