@@ -16,53 +16,56 @@ pub fn is_windows(spec: &PodSpec) -> bool {
     if !spec.os.name.is_empty() {
         return &*spec.os.name == WINDOWS;
     }
-    if let Some(os) = selected_os(spec) {
-        return os == WINDOWS;
-    }
-    if needs_windows_node(spec) {
-        return true;
-    }
-    let mut containers = spec.all_containers();
-    spec.security_context.windows_options.is_some()
-        || containers.any(|container| container.security_context.windows_options.is_some())
+    selects_windows(spec)
+        .or_else(|| requires_windows(spec))
+        .unwrap_or_else(|| has_windows_options(spec))
 }
 
-/// The operating system that the node selector names.
-fn selected_os<'s>(spec: &'s PodSpec) -> Option<&'s str> {
+/// Whether the node selector asks for Windows, or for another system; `None` for neither.
+fn selects_windows(spec: &PodSpec) -> Option<bool> {
     let labels = &spec.node_selector;
     if labels.windows_build.is_some() {
-        return Some(WINDOWS);
+        return Some(true);
     }
-    let named = [&*labels.os, &*labels.beta_os];
-    named.into_iter().find(|os| !os.is_empty())
+    let mut named = [&*labels.os, &*labels.beta_os].into_iter();
+    named.find(|os| !os.is_empty()).map(|os| os == WINDOWS)
 }
 
-/// True when the required node affinity, of which any one term is enough, asks for Windows in each
-/// term.
-fn needs_windows_node(spec: &PodSpec) -> bool {
-    let Some(affinity) = &spec.affinity else {
-        return false;
-    };
-    let required = &affinity
-        .node_affinity
-        .required_during_scheduling_ignored_during_execution;
-    let terms = &required.node_selector_terms;
-    !terms.is_empty() && terms.iter().all(|term| needs_windows(term))
+/// The same for the required node affinity: any one of its terms is enough, so that all of them have
+/// to ask for it.
+fn requires_windows(spec: &PodSpec) -> Option<bool> {
+    let affinity = &spec.affinity.as_ref()?.node_affinity;
+    let required = &affinity.required_during_scheduling_ignored_during_execution;
+    let mut terms = required
+        .node_selector_terms
+        .iter()
+        .map(|term| term_asks_for_windows(term));
+    let first = terms.next()??;
+    terms.all(|term| term == Some(first)).then_some(first)
 }
 
-/// All expressions of a term have to be met, so that one which only Windows meets is enough.
-fn needs_windows(term: &NodeSelectorTerm) -> bool {
-    term.match_expressions.iter().any(|expression| {
+/// The same for a term: all of its expressions have to be met, so that one of them is enough.
+fn term_asks_for_windows(term: &NodeSelectorTerm) -> Option<bool> {
+    term.match_expressions.iter().find_map(|expression| {
         let key = &*expression.key;
         match &*expression.operator {
             "In" if OS_LABELS.contains(&key) => {
-                let values = &expression.values;
-                !values.is_empty() && values.iter().all(|value| &**value == WINDOWS)
+                let mut systems = expression.values.iter().map(|value| &**value == WINDOWS);
+                let first = systems.next()?;
+                systems
+                    .all(|is_windows| is_windows == first)
+                    .then_some(first)
             }
-            "In" | "Exists" | "Gt" | "Lt" => key == WINDOWS_BUILD,
-            _ => false,
+            "In" | "Exists" | "Gt" | "Lt" if key == WINDOWS_BUILD => Some(true),
+            _ => None,
         }
     })
+}
+
+fn has_windows_options(spec: &PodSpec) -> bool {
+    let mut containers = spec.all_containers();
+    spec.security_context.windows_options.is_some()
+        || containers.any(|container| container.security_context.windows_options.is_some())
 }
 
 #[cfg(test)]
@@ -206,6 +209,40 @@ mod tests {
             assert_eq!(is_windows_spec(&required), expected, "{name}");
             let preferred = affinity("preferred");
             assert!(!is_windows_spec(&preferred), "{name}: only preferred");
+        }
+    }
+
+    /// Windows' own options say something only where the nodes don't.
+    #[test]
+    fn windows_options_beside_an_affinity() {
+        let os = |systems: &[&str]| json!({ "matchExpressions": [{ "key": "kubernetes.io/os", "operator": "In", "values": systems }] });
+        for (name, terms, expected) in [
+            ("Linux", json!([os(&["linux"])]), false),
+            (
+                "Linux, in each term",
+                json!([os(&["linux"]), os(&["linux", "freebsd"])]),
+                false,
+            ),
+            (
+                "Linux in one of two terms",
+                json!([os(&["linux"]), os(&[])]),
+                true,
+            ),
+            ("either", json!([os(&["linux", "windows"])]), true),
+            (
+                "either, in two terms",
+                json!([os(&["linux"]), os(&["windows"])]),
+                true,
+            ),
+            ("Windows", json!([os(&["windows"])]), true),
+        ] {
+            let selector = json!({ "nodeSelectorTerms": terms });
+            let required = json!({ "requiredDuringSchedulingIgnoredDuringExecution": selector });
+            let spec = json!({
+                "affinity": { "nodeAffinity": required },
+                "securityContext": { "windowsOptions": {} },
+            });
+            assert_eq!(is_windows_spec(&spec), expected, "{name}");
         }
     }
 }

@@ -411,7 +411,8 @@ fn projected_tokens<'p>(old: &'p Value, new: &'p Value) -> Vec<(&'p Value, &'p V
         .collect()
 }
 
-/// True when all audiences of a token are the API server's own for sure.
+/// True when all audiences of a token are the API server's own: as the settings say, or by what it is
+/// called nearly everywhere where they don't.
 fn is_own(request: &Value, token: &Value, settings: &Value) -> bool {
     let listed = kubelet::elements(&token["audiences"]);
     let mut audiences: Vec<_> = listed.filter_map(Value::as_str).collect();
@@ -419,8 +420,10 @@ fn is_own(request: &Value, token: &Value, settings: &Value) -> bool {
     let known: Vec<_> = kubelet::elements(&settings["apiServer"]["audiences"])
         .filter_map(Value::as_str)
         .collect();
+    let usual = ["https://kubernetes.default.svc", "kubernetes.default.svc"];
     let is_own = |audience: &str| {
         audience.is_empty()
+            || known.is_empty() && usual.iter().any(|name| audience.starts_with(name))
             || known.iter().any(|pattern| match pattern.strip_suffix('*') {
                 Some(start) => audience.starts_with(start),
                 None => audience == *pattern,
