@@ -2,7 +2,7 @@
 
 use crate::decode::decode_object;
 use crate::message::quote;
-use crate::objects::Secret;
+use crate::objects::{LONGEST_NAME, Secret};
 use kubewarden_policy_sdk::host_capabilities::kubernetes::{GetResourceRequest, get_resource};
 use serde_json::value::RawValue;
 use std::{cell::RefCell, collections::BTreeMap};
@@ -48,6 +48,9 @@ impl<'c> Secrets<'c> {
     /// The account whose token a Secret holds, empty where that isn't known; `None` for a Secret
     /// without a token, or that doesn't exist. Or why the cluster doesn't tell.
     pub fn look_up(&self, name: &str) -> Result<Option<String>, LookUpError> {
+        if name.len() > LONGEST_NAME {
+            return Ok(None); // No Secret has such a name, and it would be sent to the API server.
+        }
         let mut known = self.known.borrow_mut();
         if let Some(answer) = known.get(name) {
             return answer.clone();
@@ -144,6 +147,18 @@ mod tests {
             let expected = expected.map_err(|error| LookUpError::Failed(error.to_owned()));
             assert_eq!(secrets.look_up(name), expected, "{name}");
             assert_eq!(secrets.look_up(name), expected, "{name}, the second time");
+        }
+    }
+
+    #[test]
+    fn names_that_no_secret_has_are_not_looked_up() {
+        let secrets = Secrets::new(|_| Err("asked".to_owned()), "payments");
+        for (length, expected) in [
+            (253, Err(LookUpError::Failed("asked".to_owned()))),
+            (254, Ok(None)),
+            (100_000, Ok(None)),
+        ] {
+            assert_eq!(secrets.look_up(&"n".repeat(length)), expected, "{length}");
         }
     }
 

@@ -71,6 +71,45 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 }
 
+/// The value at a path of members.
+pub fn find_value<'a>(json: &'a str, path: &[&str]) -> Option<&'a RawValue> {
+    let (first, rest) = path.split_first()?;
+    let value = find_member(json, first)?;
+    if rest.is_empty() {
+        return Some(value);
+    }
+    find_value(value.get(), rest)
+}
+
+/// A member of an object that may have very many, such as annotations: none of the others is kept.
+/// The last of a name counts, as for the API server.
+fn find_member<'a>(json: &'a str, key: &str) -> Option<&'a RawValue> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    deserializer.deserialize_map(MemberVisitor { key }).ok()?
+}
+
+struct MemberVisitor<'k> {
+    key: &'k str,
+}
+
+impl<'de> Visitor<'de> for MemberVisitor<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some((key, value)) = members.next_entry::<Borrowed, &RawValue>()? {
+            if *key == *self.key {
+                found = Some(value);
+            }
+        }
+        Ok(found)
+    }
+}
+
 /// The field at which decoding an object failed, and why. The path is empty for the object itself.
 #[derive(Debug)]
 pub struct DecodeError {

@@ -1,11 +1,11 @@
 //! Views of Kubernetes' objects, one for each type that rules read, under the type's own name and
 //! with the fields that rules read. A test compares the names with k8s-openapi's types.
 
-use crate::decode::{Borrowed, Object, OrDefault, Text};
+use crate::decode::{Borrowed, Object, OrDefault, Text, find_value};
 use derive_more::Deref;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -32,11 +32,11 @@ pub type Nested<T> = OrDefault<Object<T>>;
 /// On the heap, so that the views with such a field stay small.
 pub type Boxed<T> = Option<Box<Object<T>>>;
 
-const LONGEST_NAME: usize = 253;
+/// How many characters a name of Kubernetes has at most
+/// (`staging/src/k8s.io/apimachinery/pkg/util/validation`, `IsDNS1123Subdomain`).
+pub const LONGEST_NAME: usize = 253;
 
-/// A name that is compared with others. Those of Kubernetes have 253 characters at most
-/// (`staging/src/k8s.io/apimachinery/pkg/util/validation`, `IsDNS1123Subdomain`); a longer one, which
-/// it refuses, is cut.
+/// A name that is compared with others; one that is longer than Kubernetes lets it be is cut.
 #[derive(Debug, Default, Deserialize, Deref)]
 #[deref(forward)]
 #[serde(from = "Text<'a>", bound(deserialize = "'de: 'a"))]
@@ -79,8 +79,8 @@ impl ObjectMeta<'_> {
 }
 
 fn value_of(map: Option<&RawValue>, key: &str) -> Option<String> {
-    let map: Value = serde_json::from_str(map?.get()).ok()?;
-    map.get(key)?.as_str().map(str::to_owned)
+    let value = find_value(map?.get(), &[key])?;
+    serde_json::from_str(value.get()).ok()
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -256,9 +256,9 @@ pub struct PodSpec<'a> {
     pub host_users: Option<bool>,
     pub termination_grace_period_seconds: Option<i64>,
     pub automount_service_account_token: Option<bool>,
-    pub service_account_name: Text<'a>,
+    pub service_account_name: Name<'a>,
     /// The old name of the field above.
-    pub service_account: Text<'a>,
+    pub service_account: Name<'a>,
 }
 
 impl<'a> PodSpec<'a> {

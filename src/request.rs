@@ -1,14 +1,14 @@
 //! The payload of a request: the AdmissionRequest and the policy's settings, borrowed from the
 //! payload's text. Its header says what the request is about; only then is the object decoded.
 
-use crate::decode::{Object, OrDefault, Text, decode_object};
+use crate::decode::{Object, OrDefault, Text, decode_object, find_value};
 use crate::objects::{
     CSIDriver, CronJob, Deployment, List, Nested, ObjectMeta, PersistentVolumeClaim, Pod, PodSpec,
     PodTemplate, PodTemplateSpec, Secret, StatefulSet, TokenRequest,
 };
 use serde::Deserialize;
+use serde_json::from_str;
 use serde_json::value::RawValue;
-use serde_json::{Value, from_str};
 use std::collections::BTreeSet;
 
 #[derive(Debug, Default, Deserialize)]
@@ -226,7 +226,8 @@ impl<'a> AdmissionRequest<'a> {
     }
 
     /// True for an update that changes nothing that rules are about: a rejection would keep old
-    /// objects from being scaled, labelled and deleted.
+    /// objects from being scaled, labelled and deleted. The API server writes both objects in the
+    /// same way, so that templates are equal when their texts are.
     pub fn changes_nothing_judged(&self, subject: &Subject) -> bool {
         let (Some(new), Some(old)) = (self.object, self.old_object) else {
             return false;
@@ -261,13 +262,11 @@ impl<'a> AdmissionRequest<'a> {
 
     /// The same, of an object that can't be decoded as one of its kind.
     pub fn is_audit_of_undecodable(&self) -> bool {
-        let object = self
+        let uid = self
             .object
-            .and_then(|object| from_str::<Value>(object.get()).ok());
-        let uid = object
-            .as_ref()
-            .and_then(|object| object.pointer("/metadata/uid")?.as_str());
-        uid.is_some_and(|uid| self.is_audit(uid))
+            .and_then(|object| find_value(object.get(), &["metadata", "uid"]));
+        let uid: Option<String> = uid.and_then(|uid| from_str(uid.get()).ok());
+        uid.is_some_and(|uid| self.is_audit(&uid))
     }
 }
 
@@ -283,20 +282,16 @@ fn decode_new<'a, T: Deserialize<'a>>(object: &'a str) -> Result<T, String> {
     })
 }
 
-/// The Pod template of a workload, whole.
-fn template_of(object: &RawValue, workload: Workload) -> Option<Value> {
-    let mut object: Value = from_str(object.get()).ok()?;
-    let pointer = format!("/{}", workload.template_path().join("/"));
-    object.pointer_mut(&pointer).map(Value::take)
+/// The text of a workload's Pod template.
+fn template_of(object: &RawValue, workload: Workload) -> Option<&str> {
+    find_value(object.get(), workload.template_path()).map(RawValue::get)
 }
 
 /// The tokens that a driver wants, whatever their order.
-fn requested_tokens(driver: &CSIDriver) -> BTreeSet<String> {
+fn requested_tokens<'d>(driver: &'d CSIDriver) -> BTreeSet<(&'d str, Option<i64>)> {
     let requests = driver.spec.token_requests.iter();
     let mut tokens = BTreeSet::new();
-    tokens.extend(
-        requests.map(|request| format!("{:?} {}", request.expiration_seconds, &*request.audience)),
-    );
+    tokens.extend(requests.map(|request| (&*request.audience, request.expiration_seconds)));
     tokens
 }
 

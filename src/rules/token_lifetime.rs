@@ -12,12 +12,14 @@
 //!
 //! Mutation: the maximum. Not in a CSIDriver, which is kept in Git: that is rejected.
 
+use crate::field_path::FieldPath;
 use crate::lifetime::{
     DEFAULT_LIFETIME, YEAR, asked, effective, is_for_api_server, strictest_maximum, to_set,
 };
 use crate::message::{quote, quote_in_warning};
 use crate::patch::new_value;
-use crate::review::{RequestedToken, Review, TokenSource};
+use crate::request::Subject;
+use crate::review::{MOST_TOKEN_REQUESTS, RequestedToken, Review, TokenSource};
 use crate::rules::{Context, Message, Remedy, Rule, Violation};
 use crate::settings::Settings;
 
@@ -27,11 +29,28 @@ pub const RULE: Rule = Rule {
 };
 
 fn check<'r>(review: &'r Review, context: &'r Context) -> Vec<Violation<'r>> {
+    if let Some(violation) = check_number(review) {
+        return vec![violation];
+    }
     let is_template = review.is_template();
     let tokens = review.tokens.iter();
     tokens
         .filter_map(|token| check_token(token, is_template, context.settings))
         .collect()
+}
+
+/// In a few bytes each, a CSI driver can ask for very many tokens.
+fn check_number(review: &Review) -> Option<Violation<'static>> {
+    let Subject::CSIDriver(driver) = review.subject else {
+        return None;
+    };
+    let number = driver.spec.token_requests.len();
+    (number > MOST_TOKEN_REQUESTS).then(|| {
+        let path = FieldPath::new(&["spec", "tokenRequests"]);
+        let message = format!("Too many: {number}: must have at most {MOST_TOKEN_REQUESTS} items");
+        let why = "not-judged";
+        Violation::new(path, message, Remedy::Undecided { why })
+    })
 }
 
 fn check_token<'r>(
@@ -396,6 +415,27 @@ mod tests {
             found,
             [("spec.tokenRequests[1].expirationSeconds", "reject")]
         );
+    }
+
+    #[test]
+    fn a_driver_that_asks_for_too_many_tokens() {
+        let day = json!({ "expirationSeconds": 86400 });
+        for (number, expected, first) in [
+            (100, 100, "spec.tokenRequests[0].expirationSeconds"),
+            (101, 1, "spec.tokenRequests"),
+        ] {
+            let tokens = vec![day.clone(); number];
+            let driver = json!({ "spec": { "tokenRequests": tokens } });
+            let kind = ("storage.k8s.io", "CSIDriver", "");
+            let found = check(&RULE, kind, &driver, &json!({}));
+            assert_eq!(
+                (found.len(), &*found[0].path),
+                (expected, first),
+                "{number}"
+            );
+            let is_judged = found[0].remedy != "not-judged";
+            assert_eq!(is_judged, number == 100, "{number}: {found:?}");
+        }
     }
 
     #[test]
