@@ -39,6 +39,10 @@ struct Call {
 
 impl Counted {
     /// Compiles a module.
+    ///
+    /// # Errors
+    ///
+    /// When the file can't be read, or isn't a module.
     pub fn load(path: &Path) -> Result<Self> {
         let wasm =
             std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -54,6 +58,10 @@ impl Counted {
     }
 
     /// Calls `validate` in a new instance.
+    ///
+    /// # Errors
+    ///
+    /// When the module traps, or answers with an error.
     pub fn validate(&self, payload: &str) -> Result<Cost> {
         let call = Call {
             operation: b"validate".to_vec(),

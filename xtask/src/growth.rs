@@ -1,9 +1,11 @@
 //! What a request costs at worst: each pair of lists that somebody can make long, at three sizes.
 //! Judging is linear in the payload, so that nobody stops policy-server with a few kilobytes.
 
-use crate::fuel::Counted;
-use anyhow::{Result, ensure};
+use crate::bench::ratio;
+use crate::fuel::{Cost, Counted};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
+use std::fmt;
 use std::path::Path;
 
 /// The most instructions for a payload: so many a byte, and so many for any.
@@ -303,19 +305,67 @@ impl Parts {
     }
 }
 
-/// What a request costs at each size.
-struct Row {
-    name: String,
+/// What judging a payload costs, against the limits.
+pub struct Measured {
     bytes: usize,
     instructions: u64,
-    /// Of the limit for so many bytes.
-    share: f64,
-    /// Of the limit for growth from the size before.
-    growth: f64,
+    /// Of the limit for so many bytes: 1 at most.
+    pub share: f64,
+    /// Of the limit for growth from the size before: 1 at most.
+    pub growth: f64,
+}
+
+impl Measured {
+    /// Has the module judge a payload; `before` is what a shorter one of the same shape cost.
+    ///
+    /// # Errors
+    ///
+    /// When the module doesn't answer, and when its answer or a log line is too long.
+    pub fn new(policy: &Counted, payload: &str, before: Option<&Self>) -> Result<Self> {
+        let Cost {
+            instructions,
+            answer,
+            longest_log_line,
+            ..
+        } = policy.validate(payload)?;
+        check_length(&answer, longest_log_line)?;
+        let bytes = payload.len();
+        let limit = A_BYTE * u64::try_from(bytes)? + FOR_ANY;
+        Ok(Self {
+            bytes,
+            instructions,
+            share: ratio(instructions, limit),
+            growth: before.map_or(0.0, |before| {
+                let tenfolds = ratio(bytes, before.bytes).log10();
+                ratio(instructions, before.instructions) / GROWTH.powf(tenfolds)
+            }),
+        })
+    }
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            bytes,
+            instructions,
+            share,
+            growth,
+        } = self;
+        write!(
+            f,
+            "{instructions} instructions for {bytes} bytes: {share:.2} of the limit, and its growth {growth:.2}"
+        )
+    }
+}
+
+/// Two dimensions, and what they cost together.
+struct Row {
+    name: String,
+    measured: Measured,
 }
 
 /// Prints the worst of all pairs, and what is above the limits.
-pub fn check(policy: &Counted, examples: &Path) -> Result<Vec<String>> {
+pub(crate) fn check(policy: &Counted, examples: &Path) -> Result<Vec<String>> {
     let mut rows = Vec::new();
     let mut missed = Vec::new();
     let settings = settings_of(examples)?;
@@ -342,30 +392,30 @@ pub fn check(policy: &Counted, examples: &Path) -> Result<Vec<String>> {
         }
     }
     let worst = format!("worst of {} requests", rows.len());
-    print_highest(&worst, &mut rows, |row| row.share);
-    print_highest("fastest growth", &mut rows, |row| row.growth);
+    print_highest(&worst, &mut rows, |measured| measured.share);
+    print_highest("fastest growth", &mut rows, |measured| measured.growth);
     Ok(missed)
 }
 
 /// A table of the rows with the highest measure.
-fn print_highest(title: &str, rows: &mut [Row], measure: fn(&Row) -> f64) {
-    rows.sort_by(|a, b| measure(b).total_cmp(&measure(a)));
+fn print_highest(title: &str, rows: &mut [Row], measure: fn(&Measured) -> f64) {
+    rows.sort_by(|a, b| measure(&b.measured).total_cmp(&measure(&a.measured)));
     println!("\n| {title} | bytes | instructions | of the limit |");
     println!("| --- | --- | --- | --- |");
     for row in rows.iter().take(SHOWN) {
-        let Row {
-            name,
+        let Row { name, measured } = row;
+        let Measured {
             bytes,
             instructions,
             ..
-        } = row;
-        let of_the_limit = measure(row);
+        } = measured;
+        let of_the_limit = measure(measured);
         println!("| {name} | {bytes} | {instructions} | {of_the_limit:.2} |");
     }
 }
 
 /// The cases of hostile requests that say what judging them may cost.
-pub fn check_cases(policy: &Counted, folder: &Path) -> Result<Vec<String>> {
+pub(crate) fn check_cases(policy: &Counted, folder: &Path) -> Result<Vec<String>> {
     let mut missed = Vec::new();
     let mut checked = 0;
     for file in std::fs::read_dir(folder)? {
@@ -402,50 +452,33 @@ fn measure(
     missed: &mut Vec<String>,
 ) -> Result<()> {
     let name = format!("{}, {}", dimensions[0].0, dimensions[1].0);
-    let mut before: Option<(usize, u64)> = None;
+    let first_row = rows.len();
     for size in sizes {
         let mut parts = Parts::default();
         for (_, grow) in dimensions {
             grow(&mut parts, size / 2);
         }
-        let payload = parts.payload(settings);
-        let cost = policy.validate(&payload)?;
-        let bytes = payload.len();
-        let limit = A_BYTE * u64::try_from(bytes)? + FOR_ANY;
-        let share = crate::bench::ratio(cost.instructions, limit);
-        let growth = before.map_or(0.0, |(bytes_before, instructions_before)| {
-            let tenfolds = crate::bench::ratio(bytes, bytes_before).log10();
-            crate::bench::ratio(cost.instructions, instructions_before) / GROWTH.powf(tenfolds)
-        });
-        if share > 1.0 || growth > 1.0 {
-            missed.push(format!(
-                "{name} at {bytes} bytes: {} instructions",
-                cost.instructions
-            ));
+        let before = rows[first_row..].last().map(|row| &row.measured);
+        let measured = Measured::new(policy, &parts.payload(settings), before)
+            .with_context(|| name.clone())?;
+        if measured.share > 1.0 || measured.growth > 1.0 {
+            missed.push(format!("{name}: {measured}"));
         }
-        check_answer(&name, &cost.answer, cost.longest_log_line)?;
-        before = Some((bytes, cost.instructions));
-        let instructions = cost.instructions;
-        rows.push(Row {
-            name: name.clone(),
-            bytes,
-            instructions,
-            share,
-            growth,
-        });
+        let name = name.clone();
+        rows.push(Row { name, measured });
     }
     Ok(())
 }
 
 /// An answer is short, whatever comes.
-fn check_answer(name: &str, answer: &[u8], longest_log_line: usize) -> Result<()> {
+fn check_length(answer: &[u8], longest_log_line: usize) -> Result<()> {
     let mut answer: Value = serde_json::from_slice(answer)?;
     answer["mutated_object"].take();
     let length = answer.to_string().len();
-    ensure!(length <= ANSWER, "{name}: an answer of {length} bytes");
+    ensure!(length <= ANSWER, "an answer of {length} bytes");
     ensure!(
         longest_log_line <= ANSWER,
-        "{name}: a log line of {longest_log_line} bytes"
+        "a log line of {longest_log_line} bytes"
     );
     Ok(())
 }
