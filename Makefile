@@ -71,9 +71,9 @@ examples: ## Render examples/ of the chart
 	@scripts/examples.sh
 
 .PHONY: lint
-lint: ## Formatting, clippy, and the files that are made of others
+lint: ## Formatting, clippy for the policy, and the files that are made of others
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --exclude chart-tests --all-targets -- --deny warnings
+	cargo clippy --locked --package bound-service-account-tokens --all-targets -- --deny warnings
 	cargo xtask artifacthub --check
 
 # For the maintainers: the tools are installed into target/tools, once, which takes minutes.
@@ -81,8 +81,8 @@ TOOLS := target/tools
 export PATH := $(PATH):$(CURDIR)/$(TOOLS)/bin
 
 .PHONY: lint-all
-lint-all: lint ## The same, the chart's tests, the policy for dependencies, and the workflows
-	cargo clippy --locked --package chart-tests --all-targets -- --deny warnings
+lint-all: lint ## The same, clippy for the helper and all tests, the policy for dependencies, and the workflows
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	cargo install --quiet --debug --locked --root $(TOOLS) cargo-deny@0.20.2 cargo-machete@0.9.2
 	cargo deny --workspace --log-level error check licenses bans sources
 	cargo machete

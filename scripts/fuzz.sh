@@ -5,7 +5,7 @@
 #   payload: any bytes as the payload;
 #   settings: any bytes as the settings.
 # Needs the nightly toolchain, cargo-fuzz and jq. What lies in tests/data is the first input of the
-# last two.
+# last two. The first build of `cost` takes a quarter of an hour.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-600}
@@ -32,7 +32,7 @@ for target in "${targets[@]}"; do
   if [ "$target" = cost ]; then
     make policy.wasm
     # The module has memory of its own, which the address sanitizer doesn't see.
-    options=(--sanitizer none)
+    options=(--sanitizer none --features cost)
   fi
   cargo +nightly fuzz run "${options[@]}" "$target" -- -max_total_time="$seconds" -len_control=0 -entropic=0 -timeout=30 -max_len=16384 -close_fd_mask=1
 done
