@@ -245,6 +245,15 @@ fn add_containers(parts: &mut Parts, list: &str, bytes: usize) {
 }
 
 impl Parts {
+    /// Half of the bytes for each of two dimensions.
+    fn of_pair(dimensions: [&Dimension; 2], bytes: usize) -> Self {
+        let mut parts = Self::default();
+        for (_, grow) in dimensions {
+            grow(&mut parts, bytes / 2);
+        }
+        parts
+    }
+
     fn pod_spec(&self) -> Value {
         let mut volumes = self.volumes.clone();
         let secret = json!({ "secretName": "app-token-x7k2p", "items": self.items });
@@ -301,8 +310,73 @@ impl Parts {
             "operation": "CREATE", "subResource": sub_resource, "namespace": "payments",
             "name": "app", "userInfo": { "username": "alex", "groups": ["dev"] }, "object": object,
         });
-        json!({ "request": request, "settings": settings }).to_string()
+        payload(&request, settings)
     }
+}
+
+fn payload(request: &Value, settings: &Value) -> String {
+    json!({ "request": request, "settings": settings }).to_string()
+}
+
+/// A request of so many bytes.
+type Shape = (&'static str, fn(usize) -> Value);
+
+/// What no pair of dimensions is, and what fuzzing found to be too expensive once.
+const SHAPES: [Shape; 4] = [
+    ("annotations of a token Secret that is updated", |bytes| {
+        let secret = |value: &str| {
+            let mut annotations = json!({});
+            for i in 0..bytes / 2 / "\"annotation 10000\":\"value\",".len() {
+                annotations[format!("annotation {i}")] = json!(value);
+            }
+            let metadata = json!({ "name": "app-token-x7k2p", "annotations": annotations });
+            json!({ "type": "kubernetes.io/service-account-token", "metadata": metadata })
+        };
+        update(("", "Secret"), &secret("old"), &secret("new"))
+    }),
+    ("labels of a template that is updated", |bytes| {
+        let deployment = |value: &str| {
+            let mut labels = json!({});
+            for i in 0..bytes / 2 / "\"label 10000\":\"value\",".len() {
+                labels[format!("label {i}")] = json!(value);
+            }
+            json!({ "spec": { "template": { "metadata": { "labels": labels }, "spec": {} } } })
+        };
+        update(
+            ("apps", "Deployment"),
+            &deployment("old"),
+            &deployment("new"),
+        )
+    }),
+    ("an account's name, and envFrom", |bytes| {
+        let source = json!({ "secretRef": { "name": "app-token-x7k2p" } });
+        let container = json!({ "name": "c", "envFrom": fill(bytes / 2, |_| source.clone()) });
+        let account = "a".repeat(bytes / 2);
+        let spec = json!({ "serviceAccountName": account, "containers": [container] });
+        request(
+            ("", "Pod"),
+            "CREATE",
+            &json!({ "spec": spec }),
+            &Value::Null,
+        )
+    }),
+    ("tokenRequests that say nothing", |bytes| {
+        let tokens = fill(bytes / 2, |_| json!({}));
+        let driver = json!({ "spec": { "tokenRequests": tokens } });
+        update(("storage.k8s.io", "CSIDriver"), &json!({}), &driver)
+    }),
+];
+
+fn update(group_and_kind: (&str, &str), old: &Value, new: &Value) -> Value {
+    request(group_and_kind, "UPDATE", new, old)
+}
+
+fn request((group, kind): (&str, &str), operation: &str, new: &Value, old: &Value) -> Value {
+    json!({
+        "uid": "1", "kind": { "group": group, "version": "v1", "kind": kind },
+        "operation": operation, "namespace": "payments", "name": "app",
+        "userInfo": { "username": "alex", "groups": ["dev"] }, "object": new, "oldObject": old,
+    })
 }
 
 /// What judging a payload costs, against the limits.
@@ -364,37 +438,62 @@ struct Row {
     measured: Measured,
 }
 
+/// What was measured, and what of it is above a limit.
+struct Growth<'p> {
+    policy: &'p Counted,
+    rows: Vec<Row>,
+    missed: Vec<String>,
+}
+
+impl Growth<'_> {
+    /// Has the module judge payloads of each size.
+    fn measure(
+        &mut self,
+        name: &str,
+        sizes: &[usize],
+        payload: impl Fn(usize) -> String,
+    ) -> Result<()> {
+        let first_row = self.rows.len();
+        for size in sizes {
+            let before = self.rows[first_row..].last().map(|row| &row.measured);
+            let measured = Measured::new(self.policy, &payload(*size), before)
+                .with_context(|| name.to_owned())?;
+            if measured.share > 1.0 || measured.growth > 1.0 {
+                self.missed.push(format!("{name}: {measured}"));
+            }
+            let name = name.to_owned();
+            self.rows.push(Row { name, measured });
+        }
+        Ok(())
+    }
+}
+
 /// Prints the worst of all pairs, and what is above the limits.
 pub(crate) fn check(policy: &Counted, examples: &Path) -> Result<Vec<String>> {
-    let mut rows = Vec::new();
-    let mut missed = Vec::new();
+    let mut growth = Growth {
+        policy,
+        rows: Vec::new(),
+        missed: Vec::new(),
+    };
     let settings = settings_of(examples)?;
     for (i, first) in DIMENSIONS.iter().enumerate() {
         for second in &DIMENSIONS[i..] {
-            measure(
-                policy,
-                [first, second],
-                &json!({}),
-                &SIZES,
-                &mut rows,
-                &mut missed,
-            )?;
+            let name = format!("{}, {}", first.0, second.0);
+            let pair = |size| Parts::of_pair([first, second], size);
+            growth.measure(&name, &SIZES, |size| pair(size).payload(&json!({})))?;
             for settings in &settings {
-                measure(
-                    policy,
-                    [first, second],
-                    settings,
-                    &SIZES[..1],
-                    &mut rows,
-                    &mut missed,
-                )?;
+                growth.measure(&name, &SIZES[..1], |size| pair(size).payload(settings))?;
             }
         }
     }
+    for (name, request) in SHAPES {
+        growth.measure(name, &SIZES, |size| payload(&request(size), &json!({})))?;
+    }
+    let mut rows = growth.rows;
     let worst = format!("worst of {} requests", rows.len());
     print_highest(&worst, &mut rows, |measured| measured.share);
     print_highest("fastest growth", &mut rows, |measured| measured.growth);
-    Ok(missed)
+    Ok(growth.missed)
 }
 
 /// A table of the rows with the highest measure.
@@ -441,33 +540,6 @@ pub(crate) fn check_cases(policy: &Counted, folder: &Path) -> Result<Vec<String>
         folder.display()
     );
     Ok(missed)
-}
-
-fn measure(
-    policy: &Counted,
-    dimensions: [&Dimension; 2],
-    settings: &Value,
-    sizes: &[usize],
-    rows: &mut Vec<Row>,
-    missed: &mut Vec<String>,
-) -> Result<()> {
-    let name = format!("{}, {}", dimensions[0].0, dimensions[1].0);
-    let first_row = rows.len();
-    for size in sizes {
-        let mut parts = Parts::default();
-        for (_, grow) in dimensions {
-            grow(&mut parts, size / 2);
-        }
-        let before = rows[first_row..].last().map(|row| &row.measured);
-        let measured = Measured::new(policy, &parts.payload(settings), before)
-            .with_context(|| name.clone())?;
-        if measured.share > 1.0 || measured.growth > 1.0 {
-            missed.push(format!("{name}: {measured}"));
-        }
-        let name = name.clone();
-        rows.push(Row { name, measured });
-    }
-    Ok(())
 }
 
 /// An answer is short, whatever comes.
