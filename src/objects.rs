@@ -44,12 +44,13 @@ pub struct Name<'a>(Cow<'a, str>);
 
 impl<'a> From<Text<'a>> for Name<'a> {
     fn from(text: Text<'a>) -> Self {
-        let mut name = text.into_inner().0;
-        if name.len() > LONGEST_NAME {
-            name = name[..name.floor_char_boundary(LONGEST_NAME)]
-                .to_owned()
-                .into();
-        }
+        let name = match text.into_inner().0 {
+            Cow::Borrowed(name) => name[..name.floor_char_boundary(LONGEST_NAME)].into(),
+            Cow::Owned(mut name) => {
+                name.truncate(name.floor_char_boundary(LONGEST_NAME));
+                name.into()
+            }
+        };
         Self(name)
     }
 }
@@ -608,6 +609,21 @@ mod tests {
             .filter(|field| !known.contains(field))
             .copied()
             .collect()
+    }
+
+    #[test]
+    fn names_are_cut() {
+        for (written, read) in [("n", 1), (&"n".repeat(253), 253), (&"n".repeat(254), 253)] {
+            let json = serde_json::to_string(written).unwrap();
+            let name: Name = serde_json::from_str(&json).unwrap();
+            assert_eq!(name.len(), read, "{}", written.len());
+        }
+        let json = format!("\"{}é\"", "n".repeat(252));
+        let name: Name = serde_json::from_str(&json).unwrap();
+        assert_eq!(name.len(), 252, "no half of a character");
+        let json = format!("\"\\u006e{}\"", "n".repeat(300));
+        let name: Name = serde_json::from_str(&json).unwrap();
+        assert_eq!(name.len(), 253, "with an escape");
     }
 
     #[test]

@@ -385,6 +385,27 @@ mod tests {
         assert!(found[0].message.starts_with("Too many: "), "{found:?}");
     }
 
+    #[test]
+    fn there_is_a_limit_to_conversions() {
+        for number in [20, 21, 30] {
+            let name = |i: usize| format!("v{i}");
+            let volume = |i| json!({ "name": name(i), "secret": { "secretName": OWN } });
+            let mount = |i| json!({ "name": name(i), "mountPath": FOLDER });
+            let volumes: Vec<_> = (0..number).map(volume).collect();
+            let mounts: Vec<_> = (0..number).map(mount).collect();
+            let mut container = container_at(FOLDER);
+            container["volumeMounts"] = json!(mounts);
+            let tweak = json!({ "volumes": volumes, "containers": [container] });
+            let found = check_pod(&RULE, &tweak, &json!({}));
+            let converted = found.iter().take_while(|it| it.remedy == "patch").count();
+            assert_eq!((converted, found.len()), (20, number), "{number}");
+            for it in &found[20..] {
+                let why = "it isn't converted: at most 20 volumes of a Pod are";
+                assert!(it.remedy == "reject" && it.message.ends_with(why), "{it:?}");
+            }
+        }
+    }
+
     fn token(path: &str) -> Value {
         json!({ "serviceAccountToken": { "expirationSeconds": 3600, "path": path } })
     }
