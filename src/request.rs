@@ -402,7 +402,7 @@ impl<'a> Subject<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     #[test]
     fn each_subject_is_told_from_the_others() {
@@ -418,6 +418,7 @@ mod tests {
                 "UPDATE",
                 Some(SubjectKind::EphemeralContainers),
             ),
+            ("", "Pod", "ephemeralcontainers", "CREATE", None),
             ("", "Pod", "status", "UPDATE", None),
             ("", "Pod", "exec", "CONNECT", None),
             ("example.com", "Pod", "", "CREATE", None),
@@ -490,6 +491,13 @@ mod tests {
                 "CREATE",
                 Some(SubjectKind::TokenRequest),
             ),
+            (
+                "authentication.k8s.io",
+                "TokenRequest",
+                "token",
+                "UPDATE",
+                None,
+            ),
             ("", "Secret", "", "CREATE", Some(SubjectKind::Secret)),
             ("", "Secret", "", "UPDATE", Some(SubjectKind::Secret)),
             ("", "Secret", "", "DELETE", None),
@@ -500,6 +508,7 @@ mod tests {
                 "UPDATE",
                 Some(SubjectKind::CSIDriver),
             ),
+            ("storage.k8s.io", "CSIDriver", "", "DELETE", None),
             ("", "ConfigMap", "", "CREATE", None),
         ] {
             let payload = json!({ "request": {
@@ -513,6 +522,74 @@ mod tests {
                 Ok(expected),
                 "{operation} {group} {kind} {sub_resource}"
             );
+        }
+    }
+
+    /// Whether an update changes nothing that rules are about.
+    fn changes_nothing(operation: &str, kind: (&str, &str), old: &Value, new: &Value) -> bool {
+        let payload = json!({ "request": {
+            "kind": { "group": kind.0, "version": "v1", "kind": kind.1 },
+            "operation": operation, "object": new, "oldObject": old,
+        } });
+        let payload = payload.to_string();
+        let request = Payload::decode(&payload).unwrap().request;
+        let kind = request.subject_kind().unwrap().unwrap();
+        let subject = request.decode_subject(kind).unwrap();
+        request.changes_nothing_judged(&subject)
+    }
+
+    #[test]
+    fn updates_of_templates_that_change_nothing() {
+        let in_spec = |template: &Value| json!({ "template": template });
+        let cron_job = |template: &Value| json!({ "jobTemplate": { "spec": in_spec(template) } });
+        for (group, kind, pointer) in [
+            ("apps", "Deployment", "/spec/template"),
+            ("apps", "StatefulSet", "/spec/template"),
+            ("batch", "CronJob", "/spec/jobTemplate/spec/template"),
+            ("", "PodTemplate", "/template"),
+        ] {
+            let object = |replicas: i32, account: &str| {
+                let template = json!({ "spec": { "serviceAccountName": account } });
+                let mut object = match kind {
+                    "CronJob" => json!({ "spec": cron_job(&template) }),
+                    "PodTemplate" => in_spec(&template),
+                    _ => json!({ "spec": in_spec(&template) }),
+                };
+                assert!(object.pointer(pointer).is_some(), "{kind}");
+                object["metadata"] = json!({ "labels": { "replicas": replicas.to_string() } });
+                object
+            };
+            let old = object(1, "app");
+            for (name, operation, new, expected) in [
+                ("a label", "UPDATE", object(2, "app"), true),
+                ("the template", "UPDATE", object(1, "other"), false),
+                ("no update", "CREATE", old.clone(), false),
+            ] {
+                let found = changes_nothing(operation, (group, kind), &old, &new);
+                assert_eq!(found, expected, "{kind}: {name}");
+            }
+            let is_new = changes_nothing("UPDATE", (group, kind), &json!({}), &old);
+            assert!(!is_new, "{kind}: a template where there was none");
+        }
+    }
+
+    #[test]
+    fn updates_of_drivers_that_change_nothing() {
+        let driver = |tokens: Value| json!({ "spec": { "tokenRequests": tokens } });
+        let token = |audience: &str, seconds: i64| json!({ "audience": audience, "expirationSeconds": seconds });
+        let (a, b) = (token("a", 600), token("b", 600));
+        let old = driver(json!([a, b]));
+        let kind = ("storage.k8s.io", "CSIDriver");
+        for (name, new, expected) in [
+            ("nothing", json!([a, b]), true),
+            ("the order", json!([b, a]), true),
+            ("an audience", json!([a, token("c", 600)]), false),
+            ("a lifetime", json!([a, token("b", 601)]), false),
+            ("one more", json!([a, b, token("c", 600)]), false),
+            ("one less", json!([a]), false),
+        ] {
+            let found = changes_nothing("UPDATE", kind, &old, &driver(new));
+            assert_eq!(found, expected, "{name}");
         }
     }
 }
