@@ -592,4 +592,31 @@ mod tests {
             assert_eq!(found, expected, "{name}");
         }
     }
+
+    #[test]
+    fn requests_of_the_audit_scanner() {
+        let nobody = json!({});
+        let alex = json!({ "username": "alex" });
+        let group = json!({ "groups": ["dev"] });
+        for (name, operation, uid, object_uid, user, expected) in [
+            ("an audit", "CREATE", "1f", json!("1f"), &nobody, true),
+            ("another uid", "CREATE", "1f", json!("2a"), &nobody, false),
+            ("no uid", "CREATE", "", json!(""), &nobody, false),
+            ("a new object", "CREATE", "1f", json!(null), &nobody, false),
+            ("an update", "UPDATE", "1f", json!("1f"), &nobody, false),
+            ("a user", "CREATE", "1f", json!("1f"), &alex, false),
+            ("a group", "CREATE", "1f", json!("1f"), &group, false),
+        ] {
+            let payload = json!({ "request": {
+                "uid": uid, "operation": operation, "userInfo": user,
+                "object": { "metadata": { "uid": object_uid }, "spec": "undecodable" },
+            } });
+            let payload = payload.to_string();
+            let request = Payload::decode(&payload).unwrap().request;
+            let object_uid = object_uid.as_str().unwrap_or_default();
+            assert_eq!(request.is_audit(object_uid), expected, "{name}");
+            let of_undecodable = request.is_audit_of_undecodable();
+            assert_eq!(of_undecodable, expected, "{name}, undecodable");
+        }
+    }
 }
