@@ -662,6 +662,7 @@ mod tests {
             r#"{"maxExpirationSeconds": 3607, "apiServer": {"extendsTokens": false}}"#,
             r#"{"fsGroup": {"rule": "RunAsAny", "ranges": []}}"#,
             r#"{"fsGroup": {"rule": "MayRunAs", "ranges": [{"min": 1000, "max": 2000}]}}"#,
+            r#"{"fsGroup": {"ranges": [{"min": 0, "max": 2147483647}]}}"#,
             r#"{"allowedAudiences": []}"#,
         ] {
             assert!(
@@ -841,6 +842,10 @@ mod tests {
             (
                 r#"{"fsGroup": {"ranges": [{"min": -1, "max": 2147483648}]}}"#,
                 "fsGroup.ranges[0]: Invalid value: -1-2147483648: must be in 0-2147483647, min not above max",
+            ),
+            (
+                r#"{"fsGroup": {"ranges": [{"min": 1, "max": 2147483649}]}}"#,
+                "fsGroup.ranges[0]: Invalid value: 1-2147483649: must be in 0-2147483647, min not above max",
             ),
             (
                 r#"{"fsGroup": {"ranges": [{"min": 1000, "max": 2000}]}}"#,

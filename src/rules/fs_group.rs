@@ -278,6 +278,12 @@ mod tests {
             &ranges,
         );
         assert_eq!(found[0].message, "Invalid value: 10: must be in 1-9");
+        let found = check_pod(&RULE, &with_token(&json!({})), &json!({}));
+        assert_eq!(
+            found[0].message,
+            "Required value: set it to a group of the processes that read the token, such as 65534: \
+             without it the token in volume \"t\" is not limited to one group"
+        );
     }
 
     #[test]
@@ -912,6 +918,13 @@ mod tests {
                 "a private volume",
                 json!({}),
                 token(0o400),
+                as_user(json!(null)),
+                locked_out,
+            ),
+            (
+                "a private volume beside an open one",
+                json!({}),
+                json!([token(0o444)[0], token(0o640)[0]]),
                 as_user(json!(null)),
                 locked_out,
             ),

@@ -155,7 +155,7 @@ fn describe_extension(token: &RequestedToken, settings: &Settings) -> String {
 #[cfg(test)]
 mod tests {
     use super::RULE;
-    use crate::rules::tests::{check, check_pod, check_template, token_volume};
+    use crate::rules::tests::{check, check_pod, check_request, check_template, token_volume};
     use serde_json::{Value, json};
 
     const YEAR: &str =
@@ -397,6 +397,22 @@ mod tests {
             let expected =
                 expected.map(|it: i64| ("spec.expirationSeconds".to_owned(), Some(json!(it))));
             assert_eq!(set, expected, "{name}: {found:?}");
+        }
+    }
+
+    /// Nobody reads what is said to a kubelet.
+    #[test]
+    fn who_is_told_of_a_lowered_token() {
+        let node = json!({ "username": "system:node:worker", "groups": ["system:nodes"] });
+        let person = json!({ "username": "alex", "groups": ["dev"] });
+        for (user, expected) in [(node, 0), (person, 1)] {
+            let request = json!({
+                "kind": { "group": "authentication.k8s.io", "kind": "TokenRequest" },
+                "subResource": "token", "operation": "CREATE", "userInfo": user,
+                "object": { "spec": { "audiences": ["vault"], "expirationSeconds": 86400 } },
+            });
+            let found = check_request(&RULE, &request, &json!({}));
+            assert_eq!(found[0].warnings.len(), expected, "{user}: {found:?}");
         }
     }
 

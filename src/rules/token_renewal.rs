@@ -243,7 +243,8 @@ mod tests {
                             "{name}"
                         );
                         assert!(
-                            message.contains(&format!("lives {lifetime} seconds")),
+                            message.contains("the token of volume \"")
+                                && message.contains(&format!("lives {lifetime} seconds")),
                             "{name}: {message}"
                         );
                     }
