@@ -89,13 +89,14 @@ lint-all: lint ## The same, clippy for the helper and all tests, the policy for 
 	python3 -m pip install --quiet --upgrade --target $(TOOLS)/python zizmor==1.32.0
 	$(TOOLS)/python/bin/zizmor --quiet --offline .github/workflows
 
-# The unit tests first, which are built and run in the least time; what they miss goes to three suites.
+# The unit tests first, which are built and run in the least time; what they miss goes to the suites.
+SUITES := field fixtures hostile reference requests
 .PHONY: mutants
 mutants: ## Change src/ in each place and see that a test fails; MUTANTS="--file src/lifetime.rs" for a part
 	cargo install --quiet --debug --locked --root $(TOOLS) cargo-mutants@27.1.0
 	rm -rf target/mutants.out
 	-cargo mutants --package bound-service-account-tokens --output target -C --lib $(MUTANTS)
-	cargo mutants --package bound-service-account-tokens --output target --iterate -C --test=fixtures -C --test=requests -C --test=reference $(MUTANTS)
+	cargo mutants --package bound-service-account-tokens --output target --iterate $(SUITES:%=-C --test=%) $(MUTANTS)
 
 .PHONY: e2e-tests
 e2e-tests: annotated-policy.wasm ## End-to-end tests on the annotated module, in kwctl or in its stand-in

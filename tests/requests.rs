@@ -449,6 +449,28 @@ fn objects_that_opt_out() {
     }
 }
 
+/// A template speaks for its Pods, a workload's own annotations don't.
+#[test]
+fn templates_that_opt_out() {
+    let settings = json!({ "mode": "reject", "optOutAnnotation": "tokens.example.com/exempt" });
+    let annotations = json!({ "tokens.example.com/exempt": "true" });
+    for (pointer, accepted) in [("/spec/template/metadata", true), ("/metadata", false)] {
+        let template = json!({ "metadata": {}, "spec": day()["spec"] });
+        let mut object = json!({ "metadata": {}, "spec": { "template": template } });
+        object.pointer_mut(pointer).unwrap()["annotations"] = annotations.clone();
+        let request = json!({
+            "kind": { "group": "apps", "version": "v1", "kind": "Deployment" },
+            "operation": "CREATE", "namespace": "payments", "object": object,
+        });
+        let response = ask(&request, &settings);
+        assert_eq!(response.accepted, accepted, "{pointer}");
+        let warnings = response.warnings.unwrap_or_default();
+        let path = "spec.template.metadata.annotations[tokens.example.com/exempt]: ";
+        let is_told = warnings.iter().any(|warning| warning.starts_with(path));
+        assert_eq!(is_told, accepted, "{pointer}: {warnings:?}");
+    }
+}
+
 #[test]
 fn what_is_no_pod_cannot_opt_out() {
     let settings = json!({ "mode": "reject", "optOutAnnotation": "tokens.example.com/exempt" });
