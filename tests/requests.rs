@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Captured, ask, ask_text, create, payload, pod, rejection, token_volume};
+use common::{Captured, ask, ask_text, create, path, payload, pod, rejection, token_volume};
 use serde_json::{Value, json};
 
 /// A Pod whose token lives for a day.
@@ -447,6 +447,69 @@ fn objects_that_opt_out() {
             "not without the setting"
         );
     }
+}
+
+/// The scanner asks about objects that exist: the answer says what will happen to the next one.
+#[test]
+fn what_an_audit_foretells() {
+    let env = json!({ "secretKeyRef": { "name": "builder-token-x7k2p", "key": "token" } });
+    let env = json!([{ "name": "TOKEN", "valueFrom": env }]);
+    let disk = json!({ "name": "disk", "persistentVolumeClaim": { "claimName": "c" } });
+    let mounts = json!([{ "name": "t", "mountPath": "/t" }, { "name": "disk", "mountPath": "/d" }]);
+    let day = &day()["spec"]["volumes"][0];
+    let plain = json!({ "volumes": [day] });
+    let with_env = json!({ "containers": [{ "name": "c", "env": env }] });
+    let with_disk = json!({
+        "volumes": [day, disk], "containers": [{ "name": "c", "volumeMounts": mounts }],
+    });
+    for (name, spec, mode, expected) in [
+        ("a long token", &plain, "mutate", "mode mutate: fixed]"),
+        ("a long token", &plain, "warn", "mode mutate: fixed]"),
+        ("a long token", &plain, "reject", "mode reject: rejected]"),
+        (
+            "an old token",
+            &with_env,
+            "mutate",
+            "mode mutate: rejected]",
+        ),
+        (
+            "a disk",
+            &with_disk,
+            "mutate",
+            "mode mutate: left alone, since it would change",
+        ),
+    ] {
+        let mut request = create(&pod(spec));
+        request["object"]["metadata"]["uid"] = request["uid"].clone();
+        let response = ask(&request, &json!({ "mode": mode }));
+        let lines = rejection(&response);
+        let is_told = lines
+            .iter()
+            .any(|line| line.contains(&format!(" [created again, in {expected}")));
+        assert!(is_told, "{name} in {mode}: {lines:#?}");
+    }
+}
+
+#[test]
+fn violations_are_sorted_by_their_paths() {
+    let env = json!({ "secretKeyRef": { "name": "builder-token-x7k2p", "key": "token" } });
+    let mut object = day();
+    object["spec"]["containers"] =
+        json!([{ "name": "c", "env": [{ "name": "TOKEN", "valueFrom": env }] }]);
+    // The rule for audiences comes before that for legacy tokens.
+    let settings = json!({
+        "mode": "reject", "allowedAudiences": [], "maxExpirationSeconds": 86400,
+        "fsGroup": { "rule": "RunAsAny" },
+    });
+    let response = ask(&create(&object), &settings);
+    let paths: Vec<_> = rejection(&response).into_iter().map(path).collect();
+    assert_eq!(
+        paths,
+        [
+            "spec.containers[0].env[0].valueFrom.secretKeyRef.name",
+            "spec.volumes[0].projected.sources[0].serviceAccountToken.audience",
+        ]
+    );
 }
 
 /// A template speaks for its Pods, a workload's own annotations don't.

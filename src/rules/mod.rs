@@ -181,9 +181,10 @@ impl fmt::Display for Violation<'_> {
 pub(crate) mod tests {
     use super::{Context, RULES, Remedy, Rule, Violation};
     use crate::cluster::Secrets;
+    use crate::field_path::FieldPath;
     use crate::request::Payload;
     use crate::review::Review;
-    use crate::settings::Settings;
+    use crate::settings::{Mode, Settings};
     use kubewarden_policy_sdk::host_capabilities::kubernetes::GetResourceRequest;
     use serde_json::value::to_raw_value;
     use serde_json::{Value, json};
@@ -353,6 +354,18 @@ pub(crate) mod tests {
                 "{}",
                 rule.name
             );
+        }
+    }
+
+    #[test]
+    fn a_notice_stays_one() {
+        for is_presumed in [false, true] {
+            let notice = Violation {
+                is_presumed,
+                ..Violation::notice(FieldPath::new(&["spec"]), "text".to_owned())
+            };
+            let kept = notice.without_presumption(Mode::Reject).map(Found::new);
+            assert_eq!(kept.unwrap().warnings, ["spec: text"], "{is_presumed}");
         }
     }
 }
