@@ -56,6 +56,13 @@ fn fill(bytes: usize, element: impl Fn(usize) -> Value) -> Vec<Value> {
     elements
 }
 
+/// Members of one value, such as labels, until they take so many bytes.
+fn fill_map(bytes: usize, value: &str) -> Value {
+    let member = |i: usize| (format!("member {i}"), json!(value));
+    let number = bytes / "\"member 10000\":\"value\",".len();
+    Value::Object((0..number).map(member).collect())
+}
+
 fn long_path(bytes: usize) -> String {
     "a/".repeat(bytes / 2) + "token"
 }
@@ -305,11 +312,8 @@ impl Parts {
 
     fn payload(&self, settings: &Value) -> String {
         let (group, kind, sub_resource, object) = self.object();
-        let request = json!({
-            "uid": "1", "kind": { "group": group, "version": "v1", "kind": kind },
-            "operation": "CREATE", "subResource": sub_resource, "namespace": "payments",
-            "name": "app", "userInfo": { "username": "alex", "groups": ["dev"] }, "object": object,
-        });
+        let mut request = create((group, kind), &object);
+        request["subResource"] = json!(sub_resource);
         payload(&request, settings)
     }
 }
@@ -325,10 +329,7 @@ type Shape = (&'static str, fn(usize) -> Value);
 const SHAPES: [Shape; 4] = [
     ("annotations of a token Secret that is updated", |bytes| {
         let secret = |value: &str| {
-            let mut annotations = json!({});
-            for i in 0..bytes / 2 / "\"annotation 10000\":\"value\",".len() {
-                annotations[format!("annotation {i}")] = json!(value);
-            }
+            let annotations = fill_map(bytes / 2, value);
             let metadata = json!({ "name": "app-token-x7k2p", "annotations": annotations });
             json!({ "type": "kubernetes.io/service-account-token", "metadata": metadata })
         };
@@ -336,10 +337,7 @@ const SHAPES: [Shape; 4] = [
     }),
     ("labels of a template that is updated", |bytes| {
         let deployment = |value: &str| {
-            let mut labels = json!({});
-            for i in 0..bytes / 2 / "\"label 10000\":\"value\",".len() {
-                labels[format!("label {i}")] = json!(value);
-            }
+            let labels = fill_map(bytes / 2, value);
             json!({ "spec": { "template": { "metadata": { "labels": labels }, "spec": {} } } })
         };
         update(
@@ -353,12 +351,7 @@ const SHAPES: [Shape; 4] = [
         let container = json!({ "name": "c", "envFrom": fill(bytes / 2, |_| source.clone()) });
         let account = "a".repeat(bytes / 2);
         let spec = json!({ "serviceAccountName": account, "containers": [container] });
-        request(
-            ("", "Pod"),
-            "CREATE",
-            &json!({ "spec": spec }),
-            &Value::Null,
-        )
+        create(("", "Pod"), &json!({ "spec": spec }))
     }),
     ("tokenRequests that say nothing", |bytes| {
         let tokens = fill(bytes / 2, |_| json!({}));
@@ -367,16 +360,19 @@ const SHAPES: [Shape; 4] = [
     }),
 ];
 
-fn update(group_and_kind: (&str, &str), old: &Value, new: &Value) -> Value {
-    request(group_and_kind, "UPDATE", new, old)
-}
-
-fn request((group, kind): (&str, &str), operation: &str, new: &Value, old: &Value) -> Value {
+fn create((group, kind): (&str, &str), object: &Value) -> Value {
     json!({
         "uid": "1", "kind": { "group": group, "version": "v1", "kind": kind },
-        "operation": operation, "namespace": "payments", "name": "app",
-        "userInfo": { "username": "alex", "groups": ["dev"] }, "object": new, "oldObject": old,
+        "operation": "CREATE", "namespace": "payments", "name": "app",
+        "userInfo": { "username": "alex", "groups": ["dev"] }, "object": object,
     })
+}
+
+fn update(group_and_kind: (&str, &str), old: &Value, new: &Value) -> Value {
+    let mut request = create(group_and_kind, new);
+    request["operation"] = json!("UPDATE");
+    request["oldObject"] = old.clone();
+    request
 }
 
 /// What judging a payload costs, against the limits.
@@ -432,7 +428,7 @@ impl fmt::Display for Measured {
     }
 }
 
-/// Two dimensions, and what they cost together.
+/// Two dimensions, or a shape, and what judging them cost.
 struct Row {
     name: String,
     measured: Measured,
@@ -523,8 +519,8 @@ pub(crate) fn check_cases(policy: &Counted, folder: &Path) -> Result<Vec<String>
         let Some(limit) = case["expect"]["instructions"].as_u64() else {
             continue;
         };
-        let payload = json!({ "request": case["request"], "settings": case["settings"] });
-        let instructions = policy.validate(&payload.to_string())?.instructions;
+        let payload = payload(&case["request"], &case["settings"]);
+        let instructions = policy.validate(&payload)?.instructions;
         println!(
             "{}: {instructions} instructions, of {limit} at most",
             path.display()
